@@ -1,0 +1,54 @@
+"""Packaging of sr3d_jax; each dependency says why it is here."""
+
+from setuptools import find_packages, setup
+
+REQUIRED = [
+  'jax>=0.10.2,<0.13',  # arrays, gradients, compilation
+  'flax>=0.12.8',  # linen modules, hidden behind `Network`
+  'optax>=0.2.8',  # optimisers
+  'orbax-checkpoint>=0.12.8',  # checkpoints that survive a kill
+  'ml-collections>=1.1.0',  # configs
+  'absl-py>=2.4',  # flags
+  'chex>=0.1.91',  # shape assertions
+  'numpy>=2.0',
+  'scipy>=1.13',  # nearest neighbours for the first scales
+  'pillow>=11',  # image files, EXIF
+  'dm-pix>=0.4.4',  # PSNR and SSIM as the field computes them
+  'tqdm>=4.66',  # progress
+  'tensorboardX>=2.6',  # scalars without TensorFlow
+  'matplotlib>=3.9',  # curves in the report
+  'av>=14',  # orbit video
+]
+
+EXTRAS = {
+  'data': [
+    'pycolmap>=4.2',  # structure from motion, triangulation, COLMAP models
+    'trimesh>=4.4',  # meshes and reference ray casts
+    'tensorflow-datasets>=4.9.10',  # benchmark image sets
+  ],
+  'eval': ['scikit-image>=0.24'],  # a second opinion on metrics
+  'torch-parity': ['torch>=2.5'],  # oracle for ported networks
+  'dev': ['pytest>=8', 'ruff>=0.12', 'pre-commit>=4'],
+  'cuda': ['jax[cuda13]>=0.10.2; python_version >= "3.11"'],
+  'tpu': ['jax[tpu]>=0.10.2; python_version >= "3.11"'],
+}
+
+PACKAGES = ['sr3d_jax', 'sr3d_jax.*', 'experiments', 'experiments.*', 'configs', 'configs.*']
+
+setup(
+  name='sr3d_jax',
+  version='0.1.0',
+  description='3D super-resolution with Gaussian splats in JAX',
+  license='Apache-2.0',
+  python_requires='>=3.11',
+  packages=[
+    *find_packages(include=PACKAGES),
+    'sr3d_kernels',
+    'sr3d_kernels.rasterize',
+  ],
+  # The bare name `kernels` is taken on the package index.
+  package_dir={'sr3d_kernels': 'kernels'},
+  package_data={'sr3d_jax': ['weights/*', 'io/*.html']},
+  install_requires=REQUIRED,
+  extras_require=EXTRAS,
+)

@@ -1,0 +1,1 @@
+"""JAX codebase for 3D super-resolution with Gaussian splats."""

@@ -1,0 +1,251 @@
+"""The words of the codebase: small frozen pytrees and tuples of functions.
+
+Extra leading axes mean many (a `Camera` with `[V, ...]` fields is V cameras);
+index axes from the right. Nothing is validated here, because `vmap`,
+`eval_shape` and `tree.map` build these from things that are not arrays; the
+public functions that take them check shapes.
+
+Conventions: images are float32 in [0, 1], sRGB, channels last; the pixel in
+column i, row j has its centre at (i + 1/2, j + 1/2); cameras look along +z with
+x right and y down; quaternions are wxyz; depth is z.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+Array = jax.Array
+Params = Any
+
+
+def _pytree(*static: str):
+  """Registers a frozen dataclass whose `static` fields are not traced."""
+
+  def register(cls):
+    cls = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+    names = [field.name for field in dataclasses.fields(cls)]
+    return jax.tree_util.register_dataclass(
+      cls,
+      data_fields=[name for name in names if name not in static],
+      meta_fields=list(static),
+    )
+
+  return register
+
+
+@_pytree('width', 'height')
+class Camera:
+  """A pinhole camera.
+
+  Attributes:
+    world_to_cam: [..., 4, 4] rigid transform, x right, y down, z forward.
+    focal: [..., 2] focal lengths (x, y), px.
+    center: [..., 2] principal point (x, y), px.
+    width: columns, px (static).
+    height: rows, px (static).
+  """
+
+  world_to_cam: Array
+  focal: Array
+  center: Array
+  width: int
+  height: int
+
+  @property
+  def position(self) -> Array:
+    """[..., 3] camera centre in world space."""
+    rotation = self.world_to_cam[..., :3, :3]
+    return -jnp.einsum('...ji,...j->...i', rotation, self.world_to_cam[..., :3, 3])
+
+  def at_size(self, width: int, height: int) -> 'Camera':
+    """The same view sampled by `width` x `height` pixels."""
+    ratio = jnp.asarray(
+      [width / self.width, height / self.height], self.focal.dtype
+    )
+    return dataclasses.replace(
+      self,
+      focal=self.focal * ratio,
+      center=self.center * ratio,
+      width=width,
+      height=height,
+    )
+
+  def at_scale(self, scale: float) -> 'Camera':
+    """The same view sampled `scale` times as finely."""
+    return self.at_size(round(self.width * scale), round(self.height * scale))
+
+
+@_pytree()
+class Gaussians:
+  """Unconstrained 3D Gaussians: what is learnt.
+
+  Attributes:
+    means: [N, 3] centres, scene units.
+    log_scales: [N, 3] log standard deviations along the principal axes.
+    quats: [N, 4] rotations, wxyz, not necessarily normalised.
+    opacity_logits: [N].
+    sh: [N, K, 3] spherical-harmonic coefficients, K = (degree + 1)^2.
+  """
+
+  means: Array
+  log_scales: Array
+  quats: Array
+  opacity_logits: Array
+  sh: Array
+
+  @property
+  def scales(self) -> Array:
+    """[N, 3] standard deviations, scene units."""
+    return jnp.exp(self.log_scales)
+
+  @property
+  def opacities(self) -> Array:
+    """[N] in [0, 1]."""
+    return jax.nn.sigmoid(self.opacity_logits)
+
+
+@_pytree()
+class Splats:
+  """Gaussians on one screen: what is drawn.
+
+  Attributes:
+    means2d: [N, 2] centres, px.
+    conics: [N, 3] inverse 2D covariance (xx, xy, yy), px^-2.
+    opacities: [N] in [0, 1]; 0 where culled.
+    features: [N, C], colours for an image.
+    depths: [N] z, scene units.
+    radii: [N] half extent of the 1/255 contour, px; 0 where culled.
+  """
+
+  means2d: Array
+  conics: Array
+  opacities: Array
+  features: Array
+  depths: Array
+  radii: Array
+
+
+@_pytree()
+class RenderOutput:
+  """One rendered view.
+
+  Attributes:
+    image: [H, W, 3].
+    alpha: [H, W] accumulated opacity.
+    depth: [H, W] sum of weight times z; divide by alpha for the expected depth.
+    radii: [N] px, 0 where culled.
+    num_slots: [] int32, (splat, tile) pairs that the view needs.
+    overflow: [] bool; where true the image is NaN: more slots are needed.
+  """
+
+  image: Array
+  alpha: Array
+  depth: Array
+  radii: Array
+  num_slots: Array
+  overflow: Array
+
+
+@_pytree()
+class Views:
+  """Posed pictures, in path order.
+
+  Attributes:
+    images: [V, H, W, 3].
+    cameras: `Camera` with a leading V.
+    weights: [V, H, W] trust in each pixel, or None: all count alike.
+  """
+
+  images: Array
+  cameras: Camera
+  weights: Array | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Scene:
+  """A posed capture, on the host.
+
+  Attributes:
+    name: for reports.
+    train: views to learn from.
+    test: held-out views (V may be 0).
+    train_names: file names of `train`.
+    test_names: file names of `test`.
+    points: [P, 3] initial points, scene units; P may be 0.
+    colors: [P, 3] their colours in [0, 1].
+    background: colour behind everything, in [0, 1].
+  """
+
+  name: str
+  train: Views
+  test: Views
+  train_names: tuple[str, ...]
+  test_names: tuple[str, ...]
+  points: Array
+  colors: Array
+  background: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+
+@_pytree()
+class TrainState:
+  """What a training loop carries; a step's key is folded from its count.
+
+  Attributes:
+    step: [] int32, steps done.
+    params: learnt.
+    opt_state: the optimiser's.
+    ema: averaged params, or None.
+  """
+
+  step: Array
+  params: Params
+  opt_state: Any
+  ema: Params | None = None
+
+
+class Network(NamedTuple):
+  """A network as pure functions; its linen module stays in `models/`."""
+
+  init: Callable  # (key)                   -> params
+  apply: Callable  # (params, inputs)       -> outputs
+  loss: Callable  # (params, key, batch)    -> scalar, {name: scalar}
+
+
+class Representation(NamedTuple):
+  """What is fitted to views; always ends in `Gaussians`."""
+
+  init: Callable  # (key, scene)            -> params
+  gaussians: Callable  # (params)           -> Gaussians, ready to draw
+  optimizer: Callable  # (extent, num_steps) -> optax.GradientTransformation
+  refine: Callable  # (key, params, opt_state, stats, step) -> params, opt_state
+  refresh: Callable  # (params, cameras)    -> params, what follows the cameras
+
+
+class SRPrior(NamedTuple):
+  """A super-resolution prior as an iteration that may be told the 3D truth.
+
+  A feed-forward prior has one step; a diffusion prior has many and keeps its
+  pending estimate in `state`.
+  """
+
+  init: Callable  # (key)                       -> params
+  begin: Callable  # (params, key, views)       -> state
+  step: Callable  # (params, key, state, i)     -> state, images [V, sH, sW, 3]
+  inject: Callable  # (params, state, images)   -> state believing these images
+  num_steps: int
+  scale: float
+
+
+def one_shot(init: Callable, upsample: Callable, scale: float) -> SRPrior:
+  """Lifts `upsample(params, images [V, H, W, 3])` into a one-step prior."""
+  return SRPrior(
+    init=init,
+    begin=lambda params, key, views: views.images,
+    step=lambda params, key, state, i: (state, upsample(params, state)),
+    inject=lambda params, state, images: state,
+    num_steps=1,
+    scale=scale,
+  )
