@@ -1,0 +1,220 @@
+"""Resizing, blur and colour of images [..., H, W, C], float32 in [0, 1].
+
+The pixel in column i has its centre at i + 1/2 and every resize keeps the
+picture's borders, so a `Camera` at the new size sees the same picture.
+"""
+
+import math
+
+import jax.numpy as jnp
+import numpy as np
+
+from sr3d_jax.types import Array
+
+
+def resize(
+  images: Array,
+  height: int,
+  width: int,
+  *,
+  method: str = 'bicubic',
+  antialias: bool = True,
+) -> Array:
+  """Resamples images by two small dense matrices, one for each axis.
+
+  - 'area': the mean over each new pixel's footprint, fractions included.
+  - 'bilinear', 'bicubic' (Keys a = -1/2): as Pillow and `jax.image.resize`;
+    taps beyond the border are dropped and the rest renormalised.
+  - 'bicubic_torch' (a = -3/4): with `antialias=False`, as PyTorch and OpenCV;
+    taps beyond the border repeat the border pixel.
+
+  Bicubic kernels overshoot; nothing is clipped.
+
+  Args:
+    images: [..., H, W, C].
+    height: of the result.
+    width: of the result.
+    method: one of the above.
+    antialias: whether shrinking widens the kernel; 'area' always does.
+
+  Returns:
+    [..., height, width, C].
+  """
+  if height < 1 or width < 1:
+    raise ValueError(f'height and width must be positive, got {height}x{width}')
+  old_height, old_width = images.shape[-3:-1]
+  rows = _resize_weights(old_height, height, method, antialias)
+  columns = _resize_weights(old_width, width, method, antialias)
+  images = jnp.einsum('oh,...hwc->...owc', rows, images, precision='highest')
+  return jnp.einsum('pw,...owc->...opc', columns, images, precision='highest')
+
+
+def shrink(images: Array, scale: float) -> Array:
+  """Shrinks by antialiased bicubic to round(H / scale) x round(W / scale)."""
+  if scale < 1:
+    raise ValueError(f'scale must be at least 1, got {scale}: use enlarge')
+  height, width = images.shape[-3:-1]
+  return resize(images, round(height / scale), round(width / scale))
+
+
+def enlarge(images: Array, scale: float, *, method: str = 'bicubic') -> Array:
+  """Enlarges to round(H * scale) x round(W * scale); may leave [0, 1]."""
+  if scale < 1:
+    raise ValueError(f'scale must be at least 1, got {scale}: use shrink')
+  height, width = images.shape[-3:-1]
+  return resize(
+    images, round(height * scale), round(width * scale), method=method
+  )
+
+
+def gaussian_taps(sigma: float | Array, radius: int) -> Array:
+  """Samples a Gaussian at -radius..radius, summing to 1: [2 radius + 1]."""
+  offsets = jnp.arange(-radius, radius + 1, dtype=jnp.float32)
+  taps = jnp.exp(-0.5 * (offsets / sigma) ** 2)
+  return taps / jnp.sum(taps)
+
+
+def filter_separable(images: Array, taps: Array, *, pad: str) -> Array:
+  """Correlates images with the same taps along rows and columns.
+
+  A sum of shifted slices: on a CPU many times faster than a grouped
+  convolution, and XLA fuses it.
+
+  Args:
+    images: [..., H, W, C].
+    taps: [2 radius + 1].
+    pad: mode of `jnp.pad`: 'constant' (zeros), 'edge', 'reflect'.
+
+  Returns:
+    [..., H, W, C].
+  """
+  for axis in (images.ndim - 3, images.ndim - 2):
+    size, radius = images.shape[axis], len(taps) // 2
+    widths = [(0, 0)] * images.ndim
+    widths[axis] = (radius, radius)
+    padded = jnp.pad(images, widths, mode=pad)
+    images = sum(
+      taps[k] * jnp.take(padded, jnp.arange(k, k + size), axis=axis)
+      for k in range(len(taps))
+    )
+  return images
+
+
+def gaussian_blur(
+  images: Array,
+  sigma: float | Array,
+  *,
+  radius: int | None = None,
+  pad: str = 'edge',
+) -> Array:
+  """Blurs with a Gaussian of standard deviation `sigma`, px.
+
+  Args:
+    images: [..., H, W, C].
+    sigma: may be traced where `radius` is given.
+    radius: taps on each side; None: four sigma.
+    pad: 'edge' or 'reflect'; see `filter_separable`.
+
+  Returns:
+    [..., H, W, C].
+  """
+  radius = math.ceil(4 * sigma) if radius is None else radius
+  return filter_separable(images, gaussian_taps(sigma, radius), pad=pad)
+
+
+# ITU-R BT.601, studio swing, for RGB and YCbCr both in [0, 1].
+_TO_YCBCR = (
+  np.array(
+    [
+      [65.481, 128.553, 24.966],
+      [-37.797, -74.203, 112.0],
+      [112.0, -93.786, -18.214],
+    ]
+  )
+  / 255
+)
+_YCBCR_OFFSET = np.array([16.0, 128.0, 128.0]) / 255
+
+
+def rgb_to_ycbcr(images: Array) -> Array:
+  """Converts RGB to BT.601 YCbCr [..., 3] with Y in [16, 235] / 255."""
+  matrix = jnp.asarray(_TO_YCBCR.T, jnp.float32)
+  offset = jnp.asarray(_YCBCR_OFFSET, jnp.float32)
+  return jnp.matmul(images, matrix, precision='highest') + offset
+
+
+def ycbcr_to_rgb(images: Array) -> Array:
+  """Inverts `rgb_to_ycbcr`."""
+  matrix = jnp.asarray(np.linalg.inv(_TO_YCBCR).T, jnp.float32)
+  offset = jnp.asarray(_YCBCR_OFFSET, jnp.float32)
+  return jnp.matmul(images - offset, matrix, precision='highest')
+
+
+def rgb_to_y(images: Array) -> Array:
+  """Gives the luma [..., 1]: (65.481 R + 128.553 G + 24.966 B + 16) / 255."""
+  weights = jnp.asarray(_TO_YCBCR[0], jnp.float32)
+  return jnp.sum(images * weights, axis=-1, keepdims=True) + 16 / 255
+
+
+def composite(rgba: Array, background: Array) -> Array:
+  """Lays straight-alpha images [..., H, W, 4] over a background [..., 3]."""
+  if rgba.shape[-1] != 4:
+    raise ValueError(f'composite wants 4 channels, got shape {rgba.shape}')
+  rgb, alpha = rgba[..., :3], rgba[..., 3:]
+  return rgb * alpha + (1 - alpha) * jnp.asarray(background, rgb.dtype)
+
+
+def to_uint8(images: Array) -> Array:
+  """Clips to [0, 1] and rounds to the nearest of 256 levels."""
+  return jnp.round(jnp.clip(images, 0, 1) * 255).astype(jnp.uint8)
+
+
+def to_float(images: Array) -> Array:
+  """Maps uint8 levels to float32 in [0, 1]."""
+  if images.dtype != jnp.uint8:
+    raise ValueError(f'to_float wants uint8, got {images.dtype}')
+  return jnp.asarray(images, jnp.float32) / 255
+
+
+def _keys_cubic(a: float):
+  def kernel(x):
+    x = np.abs(x)
+    near = ((a + 2) * x - (a + 3)) * x * x + 1
+    far = (((x - 5) * x + 8) * x - 4) * a
+    return np.where(x < 1, near, np.where(x < 2, far, 0.0))
+
+  return kernel
+
+
+_KERNELS = {
+  'bilinear': lambda x: np.maximum(1 - np.abs(x), 0.0),
+  'bicubic': _keys_cubic(-0.5),
+  'bicubic_torch': _keys_cubic(-0.75),
+}
+
+
+def _resize_weights(
+  old: int, new: int, method: str, antialias: bool
+) -> np.ndarray:
+  """Makes [new, old] weights; each row sums to 1."""
+  ratio = old / new
+  if method == 'area':
+    left = np.arange(new)[:, None] * ratio
+    start = np.maximum(left, np.arange(old))
+    stop = np.minimum(left + ratio, np.arange(old) + 1)
+    weights = np.maximum(stop - start, 0.0)
+  elif method in _KERNELS:
+    stretch = max(ratio, 1.0) if antialias else 1.0
+    beyond = math.ceil(2 * stretch)
+    taps = np.arange(-beyond, old + beyond)
+    centers = (np.arange(new)[:, None] + 0.5) * ratio
+    weights = _KERNELS[method]((taps + 0.5 - centers) / stretch)
+    if method == 'bicubic_torch':
+      weights[:, beyond] += weights[:, :beyond].sum(axis=1)
+      weights[:, -beyond - 1] += weights[:, -beyond:].sum(axis=1)
+    weights = weights[:, beyond:-beyond]
+  else:
+    names = ', '.join(['area', *_KERNELS])
+    raise ValueError(f'no resize method {method!r}: choose from {names}')
+  weights = weights / weights.sum(axis=1, keepdims=True)
+  return weights.astype(np.float32)
