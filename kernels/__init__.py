@@ -1,0 +1,4 @@
+"""Fast operations on arrays: each with a slow twin that defines it.
+
+Floor 1: jax and numpy only. Nothing here knows what a camera is.
+"""
