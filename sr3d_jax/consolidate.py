@@ -1,0 +1,48 @@
+"""Prior x representation: the only loop back from 3D to images."""
+
+from collections.abc import Callable
+
+import jax
+
+from sr3d_jax.render import render_views
+from sr3d_jax.types import Array, Params, Representation, SRPrior, Views
+
+
+def consolidate(
+  key: Array,
+  prior: SRPrior,
+  prior_params: Params,
+  rep: Representation,
+  params: Params,
+  views: Views,
+  *,
+  fit: Callable,
+  draw: Callable = render_views,
+) -> Params:
+  """Asks a prior for finer views and makes one 3D scene of its answers.
+
+  Args:
+    key: randomness.
+    prior: of one step (feed-forward) or many (diffusion); after each but the
+      last it is told what the 3D scene looks like.
+    prior_params: of the prior.
+    rep: the 3D representation.
+    params: where it starts, usually a fit to `views`.
+    views: [V] the coarse views.
+    fit: (key, rep, params, finer views, anchor=views, stage=i) -> params.
+    draw: (gaussians, cameras) -> images.
+
+  Returns:
+    The params of the consolidated scene.
+  """
+  cameras = views.cameras.at_scale(prior.scale)
+  state = prior.begin(prior_params, jax.random.fold_in(key, 0), views)
+  for i in range(prior.num_steps):
+    step_key, fit_key = jax.random.split(jax.random.fold_in(key, i + 1))
+    state, images = prior.step(prior_params, step_key, state, i)
+    finer = Views(images=images, cameras=cameras)
+    params = fit(fit_key, rep, params, finer, anchor=views, stage=i)
+    if i + 1 < prior.num_steps:
+      images = draw(rep.gaussians(params), cameras)
+      state = prior.inject(prior_params, state, images)
+  return params

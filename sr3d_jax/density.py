@@ -1,0 +1,207 @@
+"""Density control at fixed capacity: where Gaussians are born, move and die.
+
+A slot whose opacity is at most `DEAD_OPACITY` is free. Both rules compute
+`source [N]`, the slot that each slot copies, and gather parameters and moments
+alike, so shapes never change under jit.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sr3d_jax import geometry
+from sr3d_jax.numerics import inverse_sigmoid, safe_divide
+from sr3d_jax.types import Array, Gaussians
+
+DEAD_OPACITY = 0.005  # too faint to matter: Kerbl et al. 2023, section 5.2
+DEAD_LOGIT = -20.0  # of a slot never used; sigmoid(-20) = 2e-9
+SPLIT_SHRINK = 1.6  # scale of the halves: Kerbl et al. 2023, section 5.2
+MAX_COPIES = 51  # of one Gaussian in one relocation, as released
+RESET_OPACITY = 0.01  # ceiling after an opacity reset
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ScreenStats:
+  """What the screen said since the last refinement.
+
+  Attributes:
+    gradient: [N] sum over the views that drew it of |dL/d mean2d|, in
+      normalised device coordinates.
+    count: [N] number of those views.
+  """
+
+  gradient: Array
+  count: Array
+
+
+def empty_stats(num: int) -> ScreenStats:
+  """Statistics of `num` Gaussians that no view has drawn."""
+  return ScreenStats(gradient=jnp.zeros(num), count=jnp.zeros(num))
+
+
+def is_live(gaussians: Gaussians) -> Array:
+  """[N] bool: slots that hold a Gaussian."""
+  return gaussians.opacities > DEAD_OPACITY
+
+
+def gather_moments(opt_state: Any, source: Array, fresh: Array) -> Any:
+  """Moves optimiser moments with their Gaussians; zero where `fresh`.
+
+  Args:
+    opt_state: any pytree in which moments appear as `Gaussians`.
+    source: [N] the slot each slot copies.
+    fresh: [N] bool.
+  """
+
+  def move(leaf: Array) -> Array:
+    mask = fresh.reshape(fresh.shape + (1,) * (leaf.ndim - 1))
+    return jnp.where(mask, 0.0, leaf[source])
+
+  return jax.tree.map(
+    lambda node: jax.tree.map(move, node)
+    if isinstance(node, Gaussians)
+    else node,
+    opt_state,
+    is_leaf=lambda node: isinstance(node, Gaussians),
+  )
+
+
+def shared_opacity(opacity: Array, copies: Array) -> tuple[Array, Array]:
+  """What one Gaussian must become so that n copies look like it.
+
+  o' = 1 - (1 - o)^(1/n) and s' = s o / D with
+  D = sum_{m=1..n} C(n, m) (-1)^(m-1) o'^m / sqrt(m)
+  (Kheradmand et al. 2024, eq. 9). The alternating sum cancels badly, so it is
+  evaluated as D = 2/sqrt(pi) integral_0^inf 1 - (1 - o' e^(-t^2))^n dt, whose
+  even and fast-decaying integrand the trapezoid rule sums to rounding error.
+
+  Args:
+    opacity: [N] in [0, 1).
+    copies: [N] n >= 1.
+
+  Returns:
+    [N] new opacity and [N] factor on the scales.
+  """
+  opacity = jnp.clip(opacity, 1e-7, 1 - 1e-6)
+  copies = jnp.clip(copies, 1, MAX_COPIES)
+  log_transmittance = jnp.log1p(-opacity) / copies
+  shared = -jnp.expm1(log_transmittance)
+  step = 0.1
+  t = np.arange(0, 6 + step / 2, step, dtype=np.float32)
+  weights = np.full(t.shape, step * 2 / np.sqrt(np.pi), np.float32)
+  weights[0] /= 2
+  falloff = np.exp(-t * t)
+  log_pass = jnp.log1p(-shared[:, None] * falloff)
+  coverage = -jnp.expm1(copies[:, None] * log_pass) @ weights
+  return shared, opacity / coverage
+
+
+def relocate(
+  key: Array, gaussians: Gaussians, target: Array
+) -> tuple[Gaussians, Array, Array]:
+  """Fills free slots with copies of live Gaussians, the look unchanged.
+
+  Sources are drawn in proportion to opacity; each shares its opacity with its
+  copies (Kheradmand et al. 2024, section 4.2).
+
+  Args:
+    key: randomness.
+    gaussians: [N].
+    target: [] wanted number of live Gaussians; at most N.
+
+  Returns:
+    The Gaussians, `source` [N], and `fresh` [N]: copies and copied alike, whose
+    moments must restart.
+  """
+  num = gaussians.means.shape[0]
+  live = is_live(gaussians)
+  num_live = jnp.sum(live)
+  rank = jnp.cumsum(~live) - 1
+  fill = ~live & (rank < target - num_live) & (num_live > 0)
+  odds = jnp.cumsum(jnp.where(live, gaussians.opacities, 0.0))
+  draws = jax.random.uniform(key, (num,)) * odds[-1]
+  pick = jnp.clip(jnp.searchsorted(odds, draws, side='right'), 0, num - 1)
+  # Rounding in the cumulative sum must never pick a free slot.
+  fill &= live[pick]
+  source = jnp.where(fill, pick, jnp.arange(num))
+  copies = 1 + jnp.zeros(num).at[pick].add(fill)
+  shared, shrink = shared_opacity(gaussians.opacities, copies)
+  copied = copies > 1
+  parents = dataclasses.replace(
+    gaussians,
+    opacity_logits=jnp.where(
+      copied, inverse_sigmoid(shared), gaussians.opacity_logits
+    ),
+    log_scales=gaussians.log_scales
+    + jnp.where(copied, jnp.log(shrink), 0.0)[:, None],
+  )
+  return jax.tree.map(lambda x: x[source], parents), source, fill | copied
+
+
+def densify(
+  key: Array,
+  gaussians: Gaussians,
+  stats: ScreenStats,
+  *,
+  extent: float,
+  gradient_threshold: float = 2e-4,
+  dense_fraction: float = 0.01,
+  max_fraction: float = 0.1,
+) -> tuple[Gaussians, Array, Array]:
+  """Clones small, splits large, prunes faint and huge Gaussians.
+
+  Kerbl et al. 2023, section 5.2. When more are wanted than slots are free,
+  those with the largest gradients come first.
+
+  Args:
+    key: randomness.
+    gaussians: [N].
+    stats: since the last call.
+    extent: of the scene, scene units.
+    gradient_threshold: on the mean screen gradient.
+    dense_fraction: of `extent`; larger Gaussians are split, others cloned.
+    max_fraction: of `extent`; larger Gaussians are pruned.
+
+  Returns:
+    The Gaussians, `source` [N] and `fresh` [N].
+  """
+  num = gaussians.means.shape[0]
+  size = jnp.max(gaussians.scales, axis=-1)
+  keep = is_live(gaussians) & (size <= max_fraction * extent)
+  gradient = safe_divide(stats.gradient, stats.count)
+  hot = keep & (gradient >= gradient_threshold)
+  num_new = jnp.minimum(jnp.sum(hot), jnp.sum(~keep))
+  order = jnp.argsort(jnp.where(hot, -gradient, jnp.inf))
+  rank = jnp.cumsum(~keep) - 1
+  fill = ~keep & (rank < num_new)
+  source = jnp.where(
+    fill, order[jnp.clip(rank, 0, num - 1)], jnp.arange(num)
+  )
+  parent = jnp.zeros(num, bool).at[source].max(fill)
+  halves = (fill | parent) & (size > dense_fraction * extent)[source]
+
+  children = jax.tree.map(lambda x: x[source], gaussians)
+  rotation = geometry.quat_to_rotation(children.quats)
+  offset = jax.random.normal(key, (num, 3)) * children.scales
+  offset = jnp.einsum('nij,nj->ni', rotation, offset)
+  children = dataclasses.replace(
+    children,
+    means=children.means + jnp.where(halves[:, None], offset, 0.0),
+    log_scales=children.log_scales
+    - jnp.where(halves, np.log(SPLIT_SHRINK), 0.0)[:, None],
+    opacity_logits=jnp.where(
+      keep | fill, children.opacity_logits, DEAD_LOGIT
+    ),
+  )
+  return children, source, fill | halves | ~keep
+
+
+def reset_opacity(gaussians: Gaussians) -> Gaussians:
+  """Caps every opacity at 0.01, so that only what the photos need returns."""
+  ceiling = float(np.log(RESET_OPACITY / (1 - RESET_OPACITY)))
+  logits = jnp.minimum(gaussians.opacity_logits, ceiling)
+  return dataclasses.replace(gaussians, opacity_logits=logits)

@@ -1,0 +1,378 @@
+"""Gaussians + Camera -> Splats -> RenderOutput, and the anti-aliasing filters.
+
+Projection is the local affine (EWA) approximation in square-root form: with
+M = R R_q S the camera-space factor and J the projection Jacobian, the rows
+a = J_0 M and b = J_1 M give Sigma_xx = a.a, Sigma_xy = a.b, Sigma_yy = b.b and
+det = |a x b|^2, free of cancellation. Two filters fight aliasing, after Yu et
+al. 2024, "Mip-Splatting": `smooth` band-limits the scene in 3D to what its
+photos sampled, and `blur` with a compensated opacity imitates the pixel.
+"""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from sr3d_kernels.rasterize import count_slots, next_capacity, rasterize
+
+from sr3d_jax import geometry, sh
+from sr3d_jax.numerics import safe_divide, safe_sqrt
+from sr3d_jax.types import Array, Camera, Gaussians, RenderOutput, Splats
+
+ALPHA_MIN = 1 / 255  # below it a splat cannot move an 8-bit pixel
+COMPENSATION_FLOOR = 0.005  # keeps a sub-pixel splat and its gradient alive
+CLAMP_MARGIN = 0.15  # of the image on each side; beyond it J is held constant
+FILTER_VARIANCE = 0.2  # of the 3D filter, in squared sampling intervals
+
+# What Mip-Splatting's released code computes, for `released` configs only.
+MIP_SPLATTING = {'blur': 0.1, 'compensation': 'mip_splatting', 'near': 0.2}
+
+
+def _no_compensation(det_sharp: Array, det: Array) -> Array:
+  return jnp.ones_like(det)
+
+
+def _clamped_compensation(det_sharp: Array, det: Array) -> Array:
+  return safe_sqrt(jnp.maximum(det_sharp / det, COMPENSATION_FLOOR**2))
+
+
+def _released_compensation(det_sharp: Array, det: Array) -> Array:
+  tiny = 1e-6
+  ratio = jnp.maximum(det_sharp, tiny) / (jnp.maximum(det, tiny) + tiny)
+  degenerate = (det_sharp <= tiny) | (det <= tiny)
+  return jnp.where(degenerate, 0.0, safe_sqrt(ratio + tiny))
+
+
+COMPENSATIONS = {
+  'none': _no_compensation,
+  'clamped': _clamped_compensation,
+  'mip_splatting': _released_compensation,
+}
+
+
+def _valid_inputs(gaussians: Gaussians) -> Array:
+  """[N] bool: every parameter finite (an infinite logit is a plain 0 or 1)."""
+  finite = jnp.all(jnp.isfinite(gaussians.means), axis=-1)
+  finite &= jnp.all(jnp.isfinite(gaussians.scales), axis=-1)
+  finite &= jnp.all(jnp.isfinite(gaussians.quats), axis=-1)
+  finite &= jnp.all(jnp.isfinite(gaussians.sh), axis=(-2, -1))
+  finite &= ~jnp.isnan(gaussians.opacity_logits)
+  return finite & (jnp.sum(gaussians.quats**2, axis=-1) > 1e-20)
+
+
+def _replace_invalid(gaussians: Gaussians, valid: Array) -> Gaussians:
+  """Puts a harmless Gaussian wherever `valid` is False."""
+  harmless = Gaussians(
+    means=jnp.zeros(3),
+    log_scales=jnp.zeros(3),
+    quats=jnp.asarray([1.0, 0.0, 0.0, 0.0]),
+    opacity_logits=jnp.zeros(()),
+    sh=jnp.zeros(gaussians.sh.shape[-2:]),
+  )
+
+  def choose(x: Array, constant: Array) -> Array:
+    mask = valid.reshape(valid.shape + (1,) * (x.ndim - 1))
+    return jnp.where(mask, x, constant.astype(x.dtype))
+
+  return jax.tree.map(choose, gaussians, harmless)
+
+
+def _dot(u: list[Array], v: list[Array]) -> Array:
+  return u[0] * v[0] + u[1] * v[1] + u[2] * v[2]
+
+
+def _cross(u: list[Array], v: list[Array]) -> list[Array]:
+  return [
+    u[1] * v[2] - u[2] * v[1],
+    u[2] * v[0] - u[0] * v[2],
+    u[0] * v[1] - u[1] * v[0],
+  ]
+
+
+def _clamped_tangents(camera: Camera, xi: Array, eta: Array):
+  """Image-plane slopes held within the image and its margin."""
+  size = jnp.asarray([camera.width, camera.height], camera.focal.dtype)
+  low = (-camera.center - CLAMP_MARGIN * size) / camera.focal
+  high = ((1 + CLAMP_MARGIN) * size - camera.center) / camera.focal
+  return jnp.clip(xi, low[0], high[0]), jnp.clip(eta, low[1], high[1])
+
+
+def project(
+  gaussians: Gaussians,
+  camera: Camera,
+  *,
+  blur: float = 0.1,
+  compensation: str = 'clamped',
+  near: float = 0.01,
+) -> Splats:
+  """Projects 3D Gaussians to the screen by the local affine approximation.
+
+  Sigma' = J W Sigma W^T J^T + blur I (Zwicker et al. 2001, "EWA Volume
+  Splatting"). The colour is max(0, sum_k c_k Y_k(d) + 1/2).
+
+  Args:
+    gaussians: [N], in world space.
+    camera: one camera.
+    blur: variance added on screen, px^2.
+    compensation: how opacity pays for the blur: 'none' (plain 3DGS),
+      'clamped' sqrt(det / det') not below 0.005, or 'mip_splatting' (released).
+    near: splats at z <= near are culled, scene units.
+
+  Returns:
+    [N] splats; those culled or not finite have zero opacity and radius, and
+    their Gaussians get exactly zero gradients.
+  """
+  if compensation not in COMPENSATIONS:
+    raise ValueError(
+      f'compensation must be one of {sorted(COMPENSATIONS)}, '
+      f'got {compensation!r}'
+    )
+  valid = _valid_inputs(gaussians)
+  gaussians = _replace_invalid(gaussians, valid)
+  view = camera.world_to_cam[:3, :3]
+  points = gaussians.means @ view.T + camera.world_to_cam[:3, 3]
+  valid &= points[:, 2] > near
+  x, y, z = (
+    jnp.where(valid, points[:, i], 1.0 if i == 2 else 0.0) for i in range(3)
+  )
+  inverse_z = 1 / z
+  xi, eta = x * inverse_z, y * inverse_z
+  tau_x, tau_y = _clamped_tangents(camera, xi, eta)
+
+  rotation = view @ geometry.quat_to_rotation(gaussians.quats)
+  scales = gaussians.scales
+  factor = [
+    [rotation[:, i, k] * scales[:, k] for k in range(3)] for i in range(3)
+  ]
+  gain_x = camera.focal[0] * inverse_z
+  gain_y = camera.focal[1] * inverse_z
+  a = [gain_x * (factor[0][k] - tau_x * factor[2][k]) for k in range(3)]
+  b = [gain_y * (factor[1][k] - tau_y * factor[2][k]) for k in range(3)]
+  aa, ab, bb = _dot(a, a), _dot(a, b), _dot(b, b)
+  normal = _cross(a, b)
+  det_sharp = _dot(normal, normal)
+  det = jnp.maximum(det_sharp + blur * (aa + bb) + blur**2, 1e-10)
+  valid &= jnp.isfinite(det)
+  det = jnp.where(valid, det, 1.0)
+
+  compensate = COMPENSATIONS[compensation]
+  opacities = gaussians.opacities * compensate(
+    jnp.where(valid, det_sharp, 1.0), det
+  )
+  opacities = jnp.where(valid, opacities, 0.0)
+  level = 2 * jnp.log(jnp.maximum(opacities / ALPHA_MIN, 1.0))
+  reach = jnp.sqrt(level * (jnp.maximum(aa, bb) + blur))
+  directions = gaussians.means - camera.position
+  directions = safe_divide(
+    directions, safe_sqrt(jnp.sum(directions**2, -1, keepdims=True))
+  )
+  colors = jnp.maximum(sh.evaluate(gaussians.sh, directions) + 0.5, 0.0)
+  mean_x = camera.focal[0] * xi + camera.center[0]
+  mean_y = camera.focal[1] * eta + camera.center[1]
+  onscreen = (mean_x + reach > 0) & (mean_x - reach < camera.width)
+  onscreen &= (mean_y + reach > 0) & (mean_y - reach < camera.height)
+  inverse_det = 1 / det
+  conics = [(bb + blur), -ab, (aa + blur)]
+  return Splats(
+    means2d=jnp.stack([mean_x, mean_y], axis=-1),
+    conics=jnp.stack(
+      [jnp.where(valid, c * inverse_det, 1.0) for c in conics], axis=-1
+    ),
+    opacities=opacities,
+    features=colors,
+    depths=z,
+    radii=jax.lax.stop_gradient(jnp.where(valid & onscreen, reach, 0.0)),
+  )
+
+
+def render(
+  gaussians: Gaussians,
+  camera: Camera,
+  *,
+  background: Array | tuple[float, ...] = (0.0, 0.0, 0.0),
+  screen_offset: Array | None = None,
+  abs_probe: Array | None = None,
+  capacity: int | None = None,
+  backend: str | None = None,
+  **projection: Any,
+) -> RenderOutput:
+  """Renders one view.
+
+  Args:
+    gaussians: [N], in world space.
+    camera: one camera.
+    background: [3].
+    screen_offset: zeros [N, 2] added to `means2d`; differentiate with respect
+      to it to see the screen-space gradient, px^-1.
+    abs_probe: zeros [N, 2] whose cotangent is the per-pixel sum of absolute
+      screen-space gradients (not a true derivative; see `rasterize`).
+    capacity: static number of (splat, tile) slots; None counts them, outside
+      `jit` only.
+    backend: of `rasterize`; None chooses.
+    **projection: of `project`.
+
+  Returns:
+    The image; NaN with `overflow` set where `capacity` does not suffice.
+  """
+  splats = project(gaussians, camera, **projection)
+  means2d = splats.means2d
+  if screen_offset is not None:
+    means2d = means2d + screen_offset
+  raster = rasterize(
+    means2d,
+    splats.conics,
+    splats.opacities,
+    splats.features,
+    splats.depths,
+    width=camera.width,
+    height=camera.height,
+    background=jnp.asarray(background, splats.features.dtype),
+    abs_probe=abs_probe,
+    capacity=capacity,
+    backend=backend,
+  )
+  return RenderOutput(
+    image=raster.image,
+    alpha=raster.alpha,
+    depth=raster.depth,
+    radii=splats.radii,
+    num_slots=raster.num_slots,
+    overflow=raster.overflow,
+  )
+
+
+def view_of(cameras: Camera, index: Any) -> Camera:
+  """Camera `index` of a batch."""
+  return jax.tree.map(lambda x: x[index], cameras)
+
+
+@functools.partial(jax.jit, static_argnames=('options',))
+def _count(gaussians: Gaussians, cameras: Camera, options: tuple) -> Array:
+  def one(camera: Camera) -> Array:
+    splats = project(gaussians, camera, **dict(options))
+    return count_slots(
+      splats.means2d,
+      splats.conics,
+      splats.opacities,
+      splats.depths,
+      width=camera.width,
+      height=camera.height,
+    )
+
+  return jax.lax.map(one, cameras)
+
+
+def plan_capacity(
+  gaussians: Gaussians, cameras: Camera, *, slack: float = 1.0, **projection
+) -> int:
+  """Slots that suffice for every one of `cameras` [V], times `slack`."""
+  if not cameras.world_to_cam.shape[0] or not gaussians.means.shape[0]:
+    return next_capacity(0)
+  counts = _count(gaussians, cameras, tuple(sorted(projection.items())))
+  return next_capacity(int(slack * np.max(np.asarray(counts))))
+
+
+@functools.partial(jax.jit, static_argnames=('capacity', 'backend', 'options'))
+def _render_jit(gaussians, camera, background, capacity, backend, options):
+  return render(
+    gaussians,
+    camera,
+    background=background,
+    capacity=capacity,
+    backend=backend,
+    **dict(options),
+  )
+
+
+def render_views(
+  gaussians: Gaussians,
+  cameras: Camera,
+  *,
+  background: Array | tuple[float, ...] = (0.0, 0.0, 0.0),
+  backend: str | None = None,
+  **projection: Any,
+) -> np.ndarray:
+  """Renders every camera of a batch [V], on the host: [V, H, W, 3].
+
+  A view that needs more slots than planned is rendered again with the next
+  capacity, so nothing is ever dropped.
+  """
+  capacity = plan_capacity(gaussians, cameras, **projection)
+  options = tuple(sorted(projection.items()))
+  background = jnp.asarray(background, jnp.float32)
+  images = []
+  for index in range(cameras.world_to_cam.shape[0]):
+    camera = view_of(cameras, index)
+    while True:
+      output = _render_jit(
+        gaussians, camera, background, capacity, backend, options
+      )
+      if not bool(output.overflow):
+        break
+      capacity = next_capacity(int(output.num_slots))
+    images.append(np.asarray(output.image))
+  if not images:
+    return np.zeros((0, cameras.height, cameras.width, 3), np.float32)
+  return np.stack(images)
+
+
+def smoothing_scales(
+  means: Array, cameras: Camera, *, near: float = 0.2
+) -> Array:
+  """Standard deviation [N] of the 3D filter, scene units.
+
+  sqrt(0.2) times the finest sampling interval z / focal among the cameras [V]
+  that see the point (up to 15 % outside the frame, z > near); a point that no
+  camera sees takes the coarsest interval of those seen (Yu et al. 2024).
+  """
+  size = jnp.asarray([cameras.width, cameras.height], means.dtype)
+
+  def nearest(interval: Array, camera: Camera):
+    points = means @ camera.world_to_cam[:3, :3].T + camera.world_to_cam[:3, 3]
+    z = points[:, 2]
+    in_front = z > near
+    safe_z = jnp.where(in_front, z, 1.0)[:, None]
+    pixels = camera.focal * points[:, :2] / safe_z + camera.center
+    margin = CLAMP_MARGIN * size
+    inside = (pixels >= -margin) & (pixels <= size + margin)
+    seen = in_front & jnp.all(inside, axis=-1)
+    step = jnp.where(seen, z / jnp.max(camera.focal), jnp.inf)
+    return jnp.minimum(interval, step), None
+
+  start = jnp.full(means.shape[:1], jnp.inf, means.dtype)
+  interval, _ = jax.lax.scan(nearest, start, cameras)
+  seen = jnp.isfinite(interval)
+  coarsest = jnp.max(jnp.where(seen, interval, 0.0), initial=0.0)
+  interval = jnp.where(seen, interval, coarsest)
+  return jax.lax.stop_gradient(np.sqrt(FILTER_VARIANCE) * interval)
+
+
+def smooth(gaussians: Gaussians, deviation: Array) -> Gaussians:
+  """Convolves each Gaussian with an isotropic one, keeping its integral.
+
+  s' = sqrt(s^2 + f^2), o' = o prod_k s_k / s'_k: the 3D smoothing filter of
+  Yu et al. 2024, eq. 8. The result needs no filter when it is drawn.
+
+  Args:
+    gaussians: [N].
+    deviation: [N] standard deviation of the filter, scene units.
+  """
+  sharp = gaussians.scales
+  log_scales = 0.5 * jnp.log(
+    jnp.maximum(sharp**2 + deviation[:, None] ** 2, 1e-30)
+  )
+  loss = jnp.sum(gaussians.log_scales - log_scales, axis=-1)
+  log_opacity = jax.nn.log_sigmoid(gaussians.opacity_logits)
+  log_opacity = jnp.where(
+    deviation > 0, jnp.minimum(log_opacity + loss, -1e-6), log_opacity
+  )
+  logits = log_opacity - jnp.log1p(-jnp.exp(jnp.minimum(log_opacity, -1e-6)))
+  return dataclasses.replace(
+    gaussians,
+    log_scales=jnp.where(
+      deviation[:, None] > 0, log_scales, gaussians.log_scales
+    ),
+    opacity_logits=jnp.where(deviation > 0, logits, gaussians.opacity_logits),
+  )

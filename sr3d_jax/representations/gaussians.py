@@ -1,0 +1,243 @@
+"""Plain 3D Gaussians as a `Representation`: nothing stands between them and us.
+
+Density control is `mcmc` (relocation, noise; Kheradmand et al. 2024) or
+`classic` (clone, split, prune, reset; Kerbl et al. 2023), both at a fixed
+capacity. Drawing applies Mip-Splatting's 3D filter of the cameras last seen.
+"""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from scipy.spatial import cKDTree
+
+from sr3d_jax import density, geometry, optim, render, sh
+from sr3d_jax.numerics import inverse_sigmoid
+from sr3d_jax.types import Array, Camera, Gaussians, Representation, Scene
+
+TINY = {'capacity': 64, 'sh_degree': 1}
+
+NUM_NEIGHBOURS = 3  # that set the first size of a Gaussian
+NUM_RANDOM = 5000  # points of a scene that brings none
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GaussianParams:
+  """Gaussians and what follows from the cameras rather than from learning.
+
+  Attributes:
+    gaussians: [N] learnt.
+    filter: [N] standard deviation of the 3D filter, scene units.
+    target: [] wanted number of live Gaussians.
+  """
+
+  gaussians: Gaussians
+  filter: Array
+  target: Array
+
+
+def first_scales(points: np.ndarray) -> np.ndarray:
+  """[P] root mean square distance to the three nearest neighbours."""
+  neighbours = min(NUM_NEIGHBOURS, len(points) - 1)
+  if neighbours < 1:
+    return np.full(len(points), 0.01, np.float32)
+  distances, _ = cKDTree(points).query(points, k=neighbours + 1)
+  mean_square = np.mean(distances[:, 1:] ** 2, axis=1)
+  return np.sqrt(np.maximum(mean_square, 1e-14)).astype(np.float32)
+
+
+def random_points(key: Array, cameras: Camera, num: int) -> np.ndarray:
+  """[num, 3] points spread over the ball that the cameras [V] look into."""
+  centers = np.asarray(cameras.position)
+  center = np.asarray(geometry.scene_center(cameras.world_to_cam))
+  radius = 0.5 * np.median(np.linalg.norm(centers - center, axis=-1))
+  direction_key, radius_key = jax.random.split(key)
+  direction = np.asarray(jax.random.normal(direction_key, (num, 3)))
+  direction /= np.linalg.norm(direction, axis=-1, keepdims=True)
+  distance = np.asarray(jax.random.uniform(radius_key, (num, 1))) ** (1 / 3)
+  return (center + radius * distance * direction).astype(np.float32)
+
+
+def _init(
+  key: Array,
+  scene: Scene,
+  *,
+  capacity: int,
+  sh_degree: int,
+  opacity: float,
+  scale: float,
+) -> GaussianParams:
+  points = np.asarray(scene.points, np.float32)
+  colors = np.asarray(scene.colors, np.float32)
+  point_key, choice_key = jax.random.split(key)
+  if not len(points):
+    num = min(capacity, NUM_RANDOM)
+    points = random_points(point_key, scene.train.cameras, num)
+    colors = np.full((num, 3), 0.5, np.float32)
+  if len(points) > capacity:
+    chosen = jax.random.permutation(choice_key, len(points))[:capacity]
+    chosen = np.sort(np.asarray(chosen))
+    points, colors = points[chosen], colors[chosen]
+  num = len(points)
+  log_scales = np.zeros((capacity, 3), np.float32)
+  log_scales[:num] = np.log(scale * first_scales(points))[:, None]
+  means = np.zeros((capacity, 3), np.float32)
+  means[:num] = points
+  logits = np.full(capacity, density.DEAD_LOGIT, np.float32)
+  logits[:num] = float(inverse_sigmoid(jnp.float32(opacity)))
+  padded = np.zeros((capacity, 3), np.float32)
+  padded[:num] = colors
+  quats = np.tile(np.asarray([1, 0, 0, 0], np.float32), (capacity, 1))
+  gaussians = Gaussians(
+    means=means,
+    log_scales=log_scales,
+    quats=quats,
+    opacity_logits=logits,
+    sh=sh.from_rgb(jnp.asarray(padded), sh_degree),
+  )
+  return GaussianParams(
+    gaussians=jax.tree.map(jnp.asarray, gaussians),
+    filter=jnp.zeros(capacity),
+    target=jnp.asarray(num, jnp.float32),
+  )
+
+
+def _on_gaussians(
+  inner: optax.GradientTransformation,
+) -> optax.GradientTransformation:
+  """Lets `inner` see the learnt field only; the others do not move."""
+
+  def update(updates, state, params):
+    moved, state = inner.update(updates.gaussians, state, params.gaussians)
+    still = jax.tree.map(jnp.zeros_like, updates)
+    return dataclasses.replace(still, gaussians=moved), state
+
+  return optax.GradientTransformation(
+    lambda params: inner.init(params.gaussians), update
+  )
+
+
+def _optimizer(
+  extent: float,
+  num_steps: int,
+  *,
+  sh_degree: int,
+  noise: float,
+  rates: dict[str, Any],
+) -> optax.GradientTransformation:
+  rates = optim.gaussian_rates(
+    extent, num_steps, (sh_degree + 1) ** 2, **rates
+  )
+  inner = optim.gaussian_adam(rates)
+  if noise > 0:
+    inner = optax.chain(
+      inner, optim.position_noise(rates.means, scale=noise)
+    )
+  return _on_gaussians(inner)
+
+
+def _refine_mcmc(key, params, opt_state, stats, step, *, growth):
+  del stats, step
+  capacity = params.gaussians.means.shape[0]
+  target = jnp.minimum(jnp.ceil(params.target * growth), capacity)
+  gaussians, source, fresh = density.relocate(key, params.gaussians, target)
+  params = dataclasses.replace(params, gaussians=gaussians, target=target)
+  return params, density.gather_moments(opt_state, source, fresh)
+
+
+def _refine_classic(
+  key, params, opt_state, stats, step, *, extent, reset_every, **options
+):
+  gaussians, source, fresh = density.densify(
+    key, params.gaussians, stats, extent=extent, **options
+  )
+  opt_state = density.gather_moments(opt_state, source, fresh)
+  if reset_every:
+    reset = step % reset_every == 0
+    dimmed = density.reset_opacity(gaussians)
+    gaussians = jax.tree.map(
+      lambda new, old: jnp.where(reset, new, old), dimmed, gaussians
+    )
+  return dataclasses.replace(params, gaussians=gaussians), opt_state
+
+
+def _refresh(params: GaussianParams, cameras: Camera) -> GaussianParams:
+  deviation = render.smoothing_scales(params.gaussians.means, cameras)
+  return dataclasses.replace(params, filter=deviation)
+
+
+def _drawn(params: GaussianParams) -> Gaussians:
+  return render.smooth(
+    params.gaussians, jax.lax.stop_gradient(params.filter)
+  )
+
+
+def make(
+  *,
+  capacity: int,
+  sh_degree: int = 3,
+  density_control: str = 'mcmc',
+  init_opacity: float = 0.5,
+  init_scale: float = 1.0,
+  filter3d: bool = True,
+  growth: float = 1.05,
+  noise: float = optim.NOISE_SCALE,
+  extent: float = 1.0,
+  gradient_threshold: float = 2e-4,
+  reset_every: int = 3000,
+  rates: dict[str, Any] | None = None,
+) -> Representation:
+  """Makes the representation.
+
+  Args:
+    capacity: number of slots N.
+    sh_degree: of the colours, 0 to 3.
+    density_control: 'mcmc', 'classic', or 'none'.
+    init_opacity: of the first Gaussians.
+    init_scale: of the first Gaussians, in nearest-neighbour distances.
+    filter3d: whether the 3D smoothing filter follows the training cameras.
+    growth: (mcmc) factor on the live count at each refinement.
+    noise: (mcmc) scale of the exploration noise; 0 for none.
+    extent: (classic) scene extent, scene units.
+    gradient_threshold: (classic) mean screen gradient that calls for more.
+    reset_every: (classic) steps between opacity resets; 0 for none.
+    rates: learning rates that differ from `optim.gaussian_rates`.
+  """
+  refinements = {
+    'mcmc': functools.partial(_refine_mcmc, growth=growth),
+    'classic': functools.partial(
+      _refine_classic,
+      extent=extent,
+      reset_every=reset_every,
+      gradient_threshold=gradient_threshold,
+    ),
+    'none': lambda key, params, opt_state, stats, step: (params, opt_state),
+  }
+  if density_control not in refinements:
+    raise ValueError(
+      f'density_control must be one of {sorted(refinements)}, '
+      f'got {density_control!r}'
+    )
+  return Representation(
+    init=functools.partial(
+      _init,
+      capacity=capacity,
+      sh_degree=sh_degree,
+      opacity=init_opacity,
+      scale=init_scale,
+    ),
+    gaussians=_drawn,
+    optimizer=functools.partial(
+      _optimizer,
+      sh_degree=sh_degree,
+      noise=noise if density_control == 'mcmc' else 0.0,
+      rates=dict(rates or {}),
+    ),
+    refine=refinements[density_control],
+    refresh=_refresh if filter3d else lambda params, cameras: params,
+  )
