@@ -6,6 +6,7 @@ picture's borders, so a `Camera` at the new size sees the same picture.
 
 import math
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -77,8 +78,8 @@ def gaussian_taps(sigma: float | Array, radius: int) -> Array:
 def filter_separable(images: Array, taps: Array, *, pad: str) -> Array:
   """Correlates images with the same taps along rows and columns.
 
-  A sum of shifted slices: on a CPU many times faster than a grouped
-  convolution, and XLA fuses it.
+  A sum of shifted slices, which XLA fuses: on a CPU many times faster than a
+  convolution with one input channel.
 
   Args:
     images: [..., H, W, C].
@@ -94,8 +95,8 @@ def filter_separable(images: Array, taps: Array, *, pad: str) -> Array:
     widths[axis] = (radius, radius)
     padded = jnp.pad(images, widths, mode=pad)
     images = sum(
-      taps[k] * jnp.take(padded, jnp.arange(k, k + size), axis=axis)
-      for k in range(len(taps))
+      tap * jax.lax.slice_in_dim(padded, k, k + size, axis=axis)
+      for k, tap in enumerate(taps)
     )
   return images
 
