@@ -191,25 +191,22 @@ def _view(view: Mapping[str, Any]) -> dict:
   side = min(max(min(height, width) // 4, 24), height, width)
   rivals = list(methods.values()) if len(methods) > 1 else list(images.values())
   left, top, right, bottom = _crop_box(np.stack(rivals), side)
-  errors = {k: x[top:bottom, left:right] / 255.0 for k, x in images.items()}
-  expected = errors.pop(view['truth'])
-  errors = {k: np.abs(x - expected).mean(-1) for k, x in errors.items()}
+  crops = {k: x[top:bottom, left:right] for k, x in images.items()}
+  expected = crops[view['truth']] / 255.0
+  errors = {k: np.abs(crops[k] / 255.0 - expected).mean(-1) for k in methods}
   # One scale for all methods of a view, so that brightness can be compared.
-  top_error = max([np.quantile(x, 0.99) for x in errors.values()] + [1 / 255])
+  max_error = max([np.quantile(x, 0.99) for x in errors.values()] + [1 / 255])
   return {
     'name': label,
     'width': width,
     'height': height,
     'truth': view['truth'],
     'box': [left / width, top / height, side / width, side / height],
-    'maxError': float(top_error),
+    'maxError': float(max_error),
     'images': {name: _encode(x, _JPEG) for name, x in images.items()},
-    'crops': {
-      name: _encode(x[top:bottom, left:right], _PNG)
-      for name, x in images.items()
-    },
+    'crops': {name: _encode(x, _PNG) for name, x in crops.items()},
     'errors': {
-      name: _encode(_HEAT(x / top_error, bytes=True)[..., :3], _PNG)
+      name: _encode(_HEAT(x / max_error, bytes=True)[..., :3], _PNG)
       for name, x in errors.items()
     },
     'psnr': {name: _psnr(x, truth) for name, x in methods.items()},
