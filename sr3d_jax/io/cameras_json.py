@@ -1,0 +1,77 @@
+"""The `cameras.json` of 3D Gaussian Splatting, which its viewers open.
+
+An entry holds the camera's place in the world: `position`, and `rotation`, the
+rows of the cam_to_world rotation. The format knows no principal point; ours
+goes under `cx` and `cy`, which other readers skip, and where those are missing
+it is the middle of the picture.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+
+from sr3d_jax.types import Camera
+
+
+def save(
+  path: str | os.PathLike, cameras: Camera, names: Sequence[str]
+) -> None:
+  """Writes cameras [V] with the names of their images."""
+  world_to_cam = np.asarray(cameras.world_to_cam, np.float64)
+  if world_to_cam.shape != (len(names), 4, 4):
+    raise ValueError(
+      f'{len(names)} names need cameras [{len(names)}], got world_to_cam of '
+      f'shape {world_to_cam.shape}: give one name for each camera.'
+    )
+  entries = [
+    {
+      'id': i,
+      'img_name': name,
+      'width': cameras.width,
+      'height': cameras.height,
+      'position': (-pose[:3, :3].T @ pose[:3, 3]).tolist(),
+      'rotation': pose[:3, :3].T.tolist(),
+      'fx': float(cameras.focal[i, 0]),
+      'fy': float(cameras.focal[i, 1]),
+      'cx': float(cameras.center[i, 0]),
+      'cy': float(cameras.center[i, 1]),
+    }
+    for i, (name, pose) in enumerate(zip(names, world_to_cam, strict=True))
+  ]
+  part = Path(f'{os.fspath(path)}.part')
+  part.write_text(json.dumps(entries, indent=1) + '\n', encoding='utf-8')
+  os.replace(part, path)
+
+
+def load(path: str | os.PathLike) -> tuple[Camera, tuple[str, ...]]:
+  """Reads cameras [V] and the names of their images.
+
+  All must be of one size, as the pictures of `Views` are.
+  """
+  entries = json.loads(Path(path).read_text(encoding='utf-8'))
+  sizes = {(entry['width'], entry['height']) for entry in entries}
+  if len(sizes) != 1:
+    raise ValueError(
+      f'{path} must hold cameras of one size, got {sorted(sizes)}: split the '
+      'file by size.'
+    )
+  ((width, height),) = sizes
+  cam_to_world = np.tile(np.eye(4), (len(entries), 1, 1))
+  cam_to_world[:, :3, :3] = [entry['rotation'] for entry in entries]
+  cam_to_world[:, :3, 3] = [entry['position'] for entry in entries]
+  center = [
+    (entry.get('cx', width / 2), entry.get('cy', height / 2))
+    for entry in entries
+  ]
+  cameras = Camera(
+    world_to_cam=jnp.asarray(np.linalg.inv(cam_to_world), jnp.float32),
+    focal=jnp.asarray([(x['fx'], x['fy']) for x in entries], jnp.float32),
+    center=jnp.asarray(center, jnp.float32),
+    width=width,
+    height=height,
+  )
+  return cameras, tuple(entry['img_name'] for entry in entries)
