@@ -87,13 +87,23 @@ def intersect(
   Returns:
     [...] ray parameter, infinite where nothing is met, and [...] int32 solid.
   """
-  origin = _turn(origins[..., None, :] - world.centers, -world.yaws)
-  direction = _turn(directions[..., None, :], -world.yaws)
-  origin, direction = origin / world.halves, direction / world.halves
-  hit = jnp.where(
-    world.is_ball, _meet_ball(origin, direction), _meet_cube(origin, direction)
-  )
-  return jnp.min(hit, axis=-1), jnp.argmin(hit, axis=-1)
+  shape = origins.shape[:-1]
+  origin, direction = origins.reshape(-1, 3).T, directions.reshape(-1, 3).T
+
+  def meet(nearest, solid):
+    index, center, half, yaw, is_ball = solid
+    start = _turn(origin - center[:, None], -yaw, axis=0) / half[:, None]
+    along = _turn(direction, -yaw, axis=0) / half[:, None]
+    t = jax.lax.cond(is_ball, _meet_ball, _meet_cube, start, along)
+    is_nearer = t < nearest[0]
+    t = jnp.where(is_nearer, t, nearest[0])
+    return (t, jnp.where(is_nearer, index, nearest[1])), None
+
+  indices = jnp.arange(len(world.yaws))
+  solids = indices, world.centers, world.halves, world.yaws, world.is_ball
+  nobody = jnp.full_like(origin[0], jnp.inf), jnp.zeros_like(origin[0], int)
+  (t, index), _ = jax.lax.scan(meet, nobody, solids)
+  return t.reshape(shape), index.reshape(shape)
 
 
 @jax.jit
@@ -216,35 +226,34 @@ def _look_up(textures: Array, index: Array, uv: Array) -> Array:
 
 
 def _meet_cube(origin: Array, direction: Array) -> Array:
-  """Ray parameter at the cube [-1, 1]³ by its three slabs; inf on a miss."""
+  """Ray parameter [R] at the cube [-1, 1]³, of rays [3, R]; inf on a miss."""
   is_flat = jnp.abs(direction) < 1e-9
   inverse = 1 / jnp.where(is_flat, 1e-9, direction)
   first, second = (-1 - origin) * inverse, (1 - origin) * inverse
-  enter = jnp.max(jnp.minimum(first, second), axis=-1)
-  leave = jnp.min(jnp.maximum(first, second), axis=-1)
+  enter = jnp.max(jnp.minimum(first, second), axis=0)
+  leave = jnp.min(jnp.maximum(first, second), axis=0)
   return jnp.where((enter < leave) & (enter > NEAR), enter, jnp.inf)
 
 
 def _meet_ball(origin: Array, direction: Array) -> Array:
-  """Ray parameter at the unit ball; inf on a miss.
+  """Ray parameter [R] at the unit ball, of rays [3, R]; inf on a miss.
 
   Measured from the point nearest to the centre: the discriminant b² - ac would
   lose half its digits far away.
   """
-  length2 = jnp.sum(direction**2, axis=-1)
-  nearest = -jnp.sum(origin * direction, axis=-1) / length2
-  offset = origin + nearest[..., None] * direction
-  depth2 = 1 - jnp.sum(offset**2, axis=-1)
+  length2 = jnp.sum(direction**2, axis=0)
+  nearest = -jnp.sum(origin * direction, axis=0) / length2
+  depth2 = 1 - jnp.sum((origin + nearest * direction) ** 2, axis=0)
   enter = nearest - jnp.sqrt(jnp.maximum(depth2, 0) / length2)
   return jnp.where((depth2 > 0) & (enter > NEAR), enter, jnp.inf)
 
 
-def _turn(vectors: Array, yaws: Array) -> Array:
-  """Turns [..., 3] vectors about z by [...] radians, counter-clockwise."""
+def _turn(vectors: Array, yaws: Array, axis: int = -1) -> Array:
+  """Turns vectors, xyz along `axis`, about z by `yaws` radians (x to y)."""
   cosine, sine = jnp.cos(yaws), jnp.sin(yaws)
-  x, y, z = vectors[..., 0], vectors[..., 1], vectors[..., 2]
+  x, y, z = jnp.moveaxis(vectors, axis, 0)
   x, y = cosine * x - sine * y, sine * x + cosine * y
-  return jnp.stack(jnp.broadcast_arrays(x, y, z), axis=-1)
+  return jnp.stack([x, y, z], axis=axis)
 
 
 def _sphere_points(num_points: int) -> np.ndarray:
