@@ -8,6 +8,7 @@ a chunk that met a non-finite number stops the run and names the step and field.
 
 import dataclasses
 import functools
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -65,9 +66,10 @@ class FitOptions:
   backend: str | None = None
 
 
-def device_mesh(devices: list[jax.Device] | None = None) -> Mesh:
-  """A one-axis mesh ('views',) over the devices, all of them by default."""
-  devices = jax.devices() if devices is None else devices
+def device_mesh(batch_size: int) -> Mesh:
+  """A mesh ('views',) of as many devices as share a batch evenly."""
+  devices = jax.devices()
+  devices = devices[: math.gcd(batch_size, len(devices))]
   return Mesh(np.asarray(devices), ('views',), axis_types=(AxisType.Auto,))
 
 
@@ -301,7 +303,7 @@ def fit(
     refine_start: first step at which the density may change.
     refine_stop: last such step.
     save_every: steps between checkpoints, a multiple of `chunk`.
-    mesh: devices that share a step's views; None: the first device.
+    mesh: devices that share a step's views; None: as many as divide them.
     store: has `restore(state) -> state or None` and `save(step, state)`.
     log: called with the step and its scalars after every chunk.
     **options: of `FitOptions`.
@@ -315,7 +317,7 @@ def fit(
   """
   options = FitOptions(num_steps=num_steps, **options)
   _check_views(views, anchor, options.anchor_weight)
-  mesh = device_mesh(jax.devices()[:1]) if mesh is None else mesh
+  mesh = device_mesh(batch_size) if mesh is None else mesh
   if batch_size % mesh.size:
     raise ValueError(
       f'batch_size {batch_size} must be a multiple of the {mesh.size} devices '
@@ -334,6 +336,7 @@ def fit(
   state = state if restored is None else restored
   state, views, anchor = jax.device_put((state, views, anchor), everywhere)
 
+  order_key, refine_key = jax.random.split(key)
   capacity = 0
   step = int(state.step)
   while step < num_steps:
@@ -348,7 +351,7 @@ def fit(
     started = time.monotonic()
     count = min(chunk, num_steps - step)
     order = _view_order(
-      key, step * batch_size, count * batch_size, cameras.world_to_cam.shape[0]
+      order_key, step * batch_size, count * batch_size, cameras.world_to_cam.shape[0]
     ).reshape(count, batch_size)
     while True:
       after, stats, trace = run_chunk(
@@ -361,7 +364,7 @@ def fit(
     _check_finite(trace, step)
     state, step = after, step + count
     if refine_start <= step <= refine_stop and step < num_steps:
-      state = refine(jax.random.fold_in(key, -step), state, stats)
+      state = refine(jax.random.fold_in(refine_key, step), state, stats)
     if store is not None and (step % save_every == 0 or step == num_steps):
       store.save(step, state)
     if log is not None:

@@ -25,6 +25,17 @@ class Store:
       ),
     )
 
+  def __enter__(self) -> 'Store':
+    return self
+
+  def __exit__(self, *_) -> None:
+    self._manager.close()
+
+  @property
+  def latest(self) -> int | None:
+    """The newest checkpoint's step; None where there is none."""
+    return self._manager.latest_step()
+
   def restore(self, like: TrainState) -> TrainState | None:
     """The newest checkpoint, shaped like `like`; None where there is none."""
     step = self._manager.latest_step()

@@ -1,0 +1,60 @@
+"""What every main-job config shares, and how their arguments read.
+
+    --config=configs/scenes/fox.py:cpu,rlfn
+
+The words after the colon are a size (`smoke`, a minute; `cpu`, fits two cores;
+none, a GPU) and the name of a file in configs/priors/.
+"""
+
+import importlib
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+SIZES = ('smoke', 'cpu', '')
+
+
+def parse(arg: str) -> tuple[str, str]:
+  """Splits the config's argument into (size, prior), either may be ''."""
+  size, prior = '', ''
+  for word in filter(None, arg.split(',')):
+    if word in SIZES:
+      size = word
+    elif (Path(__file__).parent / 'priors' / f'{word}.py').exists():
+      prior = word
+    else:
+      found = (Path(__file__).parent / 'priors').glob('[a-z]*.py')
+      raise ValueError(
+        f'the config argument has an unknown word {word!r}: wanted a size '
+        f'(smoke, cpu) or a prior ({", ".join(sorted(p.stem for p in found))})'
+      )
+  return size, prior
+
+
+def base(source: str, prior: str) -> ConfigDict:
+  """The main job's defaults: four times finer, on a GPU.
+
+  Args:
+    source: the config file, for the records.
+    prior: a file in configs/priors/; '' for the shipped network.
+  """
+  section = importlib.import_module(f'configs.priors.{prior or "own"}')
+  steps = dict(batch_size=1, chunk=100, refine_start=100, save_every=500)
+  return ConfigDict(
+    dict(
+      source=source,
+      seed=0,
+      shrink=4.0,
+      scene=dict(),
+      representation=dict(
+        name='gaussians', capacity=300_000, sh_degree=2, growth=1.05
+      ),
+      first_fit=dict(num_steps=7000, refine_stop=5000, **steps),
+      prior=section.get_config(),
+      anchor=False,
+      anchor_weight=1.0,
+      baselines=('bicubic',),
+      bound=True,
+      fit=dict(num_steps=7000, refine_stop=5000, sh_every=0, **steps),
+    )
+  )

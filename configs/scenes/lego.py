@@ -1,0 +1,31 @@
+"""NeRF-synthetic lego, the 400 x 400 training views, black background.
+
+    python -m experiments.fit_scene --config=configs/scenes/lego.py:cpu \
+        --workdir=runs/lego
+"""
+
+from configs.base import base, parse
+
+
+def get_config(arg: str = ''):
+  """100 training views; 25 test views reduced to 400 x 400."""
+  size, prior = parse(arg)
+  config = base('configs/scenes/lego.py', prior)
+  config.scene = dict(
+    name='blender',
+    root='dev/scenes/nerf_synthetic/lego',
+    size=(400, 400),
+    background=(0.0, 0.0, 0.0),
+  )
+  config.representation.update(capacity=200_000, sh_degree=3)
+  config.bound = False  # there are no 800-pixel training views here
+  if size == 'cpu':
+    config.representation.update(capacity=40_000, sh_degree=2, growth=1.1)
+    config.fit.update(num_steps=5000, refine_stop=4000, sh_every=1000)
+    config.first_fit.update(num_steps=2000, refine_stop=1500)
+  if size == 'smoke':
+    config.scene.size = (50, 50)
+    config.representation.update(capacity=2000, sh_degree=0)
+    config.fit.update(num_steps=20, chunk=10)
+    config.first_fit.update(num_steps=20, chunk=10)
+  return config

@@ -1,0 +1,50 @@
+"""Fits Gaussians to the photos of a scene and measures the held-out ones.
+
+    python -m experiments.fit_scene --config=configs/scenes/lego.py:cpu \
+        --workdir=runs/lego
+"""
+
+
+import jax
+from absl import app, flags
+from ml_collections import config_flags
+
+from sr3d_jax import resolve
+from sr3d_jax.evaluate import evaluate
+from sr3d_jax.fit import fit
+from sr3d_jax.io import workdir as workdirs
+from sr3d_jax.table import Table
+
+_CONFIG = config_flags.DEFINE_config_file('config', lock_config=True)
+_WORKDIR = flags.DEFINE_string('workdir', None, 'Where the results go.')
+
+
+def main(argv: list[str]) -> None:
+  del argv
+  config = _CONFIG.value
+  folder = workdirs.open_workdir(_WORKDIR.value, config.to_dict())
+  scene = resolve.build('scenes', config.scene)
+  rep = resolve.build('representations', config.representation)
+  drawing = {'background': scene.background}
+  table = Table(
+    folder,
+    scene,
+    truth=scene.test,
+    coarse=None,
+    measure=evaluate,
+    drawing=drawing,
+    config=config.source,
+  )
+  init_key, fit_key = jax.random.split(jax.random.key(config.seed))
+  with table.recorder('fit', config.fit.num_steps) as (store, log):
+    params = fit(
+      fit_key, rep, rep.init(init_key, scene), scene.train,
+      store=store, log=log, **drawing, **config.fit,
+    )  # fmt: skip
+  table.add('fit', rep.gaussians(params))
+  table.finish('fit')
+
+
+if __name__ == '__main__':
+  flags.mark_flags_as_required(['config', 'workdir'])
+  app.run(main)

@@ -1,0 +1,144 @@
+"""The main job: coarse photos in, a sharp 3D-consistent Gaussian scene out.
+
+    python -m experiments.super_resolve --config=configs/quickstart.py \
+        --workdir=runs/quickstart
+
+One row a method: the fit to the coarse views; for each prior the fit to its
+finer views; and, where finer photos exist, the fit to those, a bound. Rows are
+resumed one by one when the same command runs again.
+"""
+
+import functools
+import importlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from sr3d_jax import consolidate, image, resolve
+from sr3d_jax.evaluate import evaluate
+from sr3d_jax.fit import fit
+from sr3d_jax.io import workdir as workdirs
+from sr3d_jax.table import Table
+from sr3d_jax.types import Scene, Views
+
+_CONFIG = config_flags.DEFINE_config_file('config', lock_config=True)
+_WORKDIR = flags.DEFINE_string('workdir', None, 'Where the results go.')
+
+
+def coarse_views(views: Views, scale: float) -> Views:
+  """Shrinks photos and their cameras; scale 1 leaves them as they are."""
+  if scale == 1:
+    return views
+  cameras = views.cameras.at_scale(1 / scale)
+  size = (cameras.height, cameras.width)
+  shrink = functools.partial(image.resize, height=size[0], width=size[1])
+  weights = views.weights
+  if weights is not None:
+    weights = jnp.clip(shrink(weights[..., None], method='area')[..., 0], 0, 1)
+  images = jnp.clip(jax.lax.map(shrink, jnp.asarray(views.images)), 0, 1)
+  return Views(images=images, cameras=cameras, weights=weights)
+
+
+def build_prior(section: Any, where: str) -> Any:
+  """Builds a prior; the error says how to choose one with all its keys."""
+  try:
+    return resolve.build('priors', section)
+  except ValueError as error:
+    raise ValueError(
+      f'{error}. To switch to a prior with its own section write '
+      f'--config={where}:NAME, with NAME a file of configs/priors/'
+    ) from error
+
+
+def prior_section(word: str) -> Any:
+  """The section in configs/priors/<word>.py."""
+  return importlib.import_module(f'configs.priors.{word}').get_config()
+
+
+def main_row(config: Any) -> str:
+  """Names the row of the config's own prior."""
+  name = config.prior.get('network', config.prior.name)
+  return f'{name}+anchor' if config.anchor else name
+
+
+def methods(config: Any) -> dict[str, tuple[Any, float]]:
+  """{row: (prior section, anchor weight)} of the baselines and the prior."""
+  chosen = {}
+  for row in config.baselines:
+    word, _, anchored = row.partition('+')
+    section = prior_section(word)
+    chosen[row] = (section, config.anchor_weight if anchored else 0.0)
+  weight = config.anchor_weight if config.anchor else 0.0
+  return chosen | {main_row(config): (config.prior, weight)}
+
+
+def run(config: Any, folder: Any) -> list[dict]:
+  """Makes every row of the table that is not there yet; returns them all."""
+  full: Scene = resolve.build('scenes', config.scene)
+  coarse = coarse_views(full.train, config.shrink)
+  rep = resolve.build('representations', config.representation)
+  drawing = {'background': full.background}
+  table = Table(
+    folder,
+    full,
+    truth=full.test if config.shrink > 1 else None,
+    coarse=coarse_views(full.test, config.shrink),
+    measure=evaluate,
+    drawing=drawing,
+    config=config.source,
+  )
+  key = jax.random.key(config.seed)
+  init_key, first_key, fit_key, prior_key = jax.random.split(key, 4)
+
+  def finer_fit(row: str, weight: float = 0.0):
+    def fit_stage(key, rep, params, views, *, anchor=None, stage=0):
+      with table.recorder(row, config.fit.num_steps, stage) as (store, log):
+        return fit(
+          key, rep, params, views, anchor=anchor, anchor_weight=weight,
+          store=store, log=log, **drawing, **config.fit,
+        )  # fmt: skip
+
+    return fit_stage
+
+  with table.recorder('lr_fit', config.first_fit.num_steps) as (store, log):
+    start = fit(
+      first_key, rep, rep.init(init_key, full), coarse,
+      store=store, log=log, **drawing, **config.first_fit,
+    )  # fmt: skip
+  table.add('lr_fit', rep.gaussians(start), note='coarse views only')
+
+  for row, (section, weight) in methods(config).items():
+    if table.has(row):
+      continue
+    prior = build_prior(section, config.source)
+    try:
+      prior_params = prior.init(prior_key)
+    except FileNotFoundError as error:
+      if row == main_row(config):
+        raise
+      logging.warning('row %s is left out: %s', row, error)
+      continue
+    params = consolidate.consolidate(
+      fit_key, prior, prior_params, rep, start, coarse,
+      fit=finer_fit(row, weight),
+    )  # fmt: skip
+    table.add(row, rep.gaussians(params), scale=prior.scale)
+
+  if config.bound and config.shrink > 1 and not table.has('hr_fit'):
+    params = finer_fit('hr_fit')(fit_key, rep, start, full.train)
+    table.add('hr_fit', rep.gaussians(params), note='bound: saw fine photos')
+  return table.finish(main_row(config))
+
+
+def main(argv: list[str]) -> None:
+  del argv
+  folder = workdirs.open_workdir(_WORKDIR.value, _CONFIG.value.to_dict())
+  run(_CONFIG.value, folder)
+
+
+if __name__ == '__main__':
+  flags.mark_flags_as_required(['config', 'workdir'])
+  app.run(main)

@@ -1,0 +1,82 @@
+"""The folder of a run: its config, and files that appear whole or not at all.
+
+    config.json  ckpts/  stats/  tb/  renders/  point_cloud/iteration_N/
+    results.json  per_view.json  cameras.json  videos/  report.html
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+from typing import Any
+
+
+def write_json(path: str | os.PathLike, value: Any) -> None:
+  """Writes JSON atomically."""
+  path = pathlib.Path(path)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  part = path.with_name(path.name + '.part')
+  part.write_text(json.dumps(value, indent=2, sort_keys=True) + '\n')
+  os.replace(part, path)
+
+
+def read_json(path: str | os.PathLike) -> Any:
+  """Reads JSON; None where there is no such file."""
+  path = pathlib.Path(path)
+  return json.loads(path.read_text()) if path.exists() else None
+
+
+def open_workdir(path: str | os.PathLike, config: dict) -> pathlib.Path:
+  """Makes the folder of a run, or opens it again to resume.
+
+  Args:
+    path: the folder.
+    config: plain values; kept as `config.json`.
+
+  Raises:
+    ValueError: the folder holds a run of another config.
+  """
+  folder = pathlib.Path(path)
+  plain = json.loads(json.dumps(config))
+  kept = read_json(folder / 'config.json')
+  if kept is not None and kept != plain:
+    old, new = _flat(kept), _flat(plain)
+    keys = sorted(k for k in old.keys() | new.keys() if old.get(k) != new.get(k))
+    changes = ', '.join(
+      f'{k}: {old.get(k)!r} -> {new.get(k)!r}' for k in keys[:4]
+    )
+    raise ValueError(
+      f'{folder} holds a run of another config ({changes}'
+      f'{", ..." if len(keys) > 4 else ""}): give another --workdir, or '
+      'delete that one'
+    )
+  folder.mkdir(parents=True, exist_ok=True)
+  if kept is None:
+    write_json(folder / 'config.json', plain)
+    write_json(folder / 'commit.json', {'commit': commit()})
+  return folder
+
+
+def commit() -> str | None:
+  """The commit of the code that runs; None outside a checkout."""
+  here = pathlib.Path(__file__).parent
+  try:
+    done = subprocess.run(
+      ['git', 'rev-parse', '--short', 'HEAD'],
+      cwd=here,
+      capture_output=True,
+      text=True,
+      check=True,
+    )
+  except (OSError, subprocess.CalledProcessError):
+    return None
+  return done.stdout.strip()
+
+
+def _flat(tree: Any, prefix: str = '') -> dict[str, Any]:
+  if not isinstance(tree, dict):
+    return {prefix: tree}
+  leaves = {}
+  for key, value in tree.items():
+    leaves |= _flat(value, f'{prefix}.{key}' if prefix else key)
+  return leaves

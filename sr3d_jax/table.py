@@ -1,0 +1,224 @@
+"""One run as a table of methods: records each row, resumes, reports.
+
+A row is finished when its entry stands in `results.json`; its checkpoints,
+statistics, renders and PLY lie in a folder of its own name.
+"""
+
+import contextlib
+import pathlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from sr3d_jax import geometry
+from sr3d_jax.io import (
+  cameras_json,
+  checkpoint,
+  images,
+  ply,
+  progress,
+  report,
+  video,
+  workdir,
+)
+from sr3d_jax.render import ALPHA_MIN, render_views
+from sr3d_jax.types import Gaussians, Scene, Views
+
+ORBIT_VIEWS = 60
+ORBIT_RATE = 24  # frames a second
+MAX_REPORT_VIEWS = 8  # more would make the page too heavy to mail
+
+
+class Table:
+  """The rows of one run.
+
+  Args:
+    folder: of the run.
+    scene: what is shown; its test cameras are those measured.
+    truth: held-out photos at the size of the renders, or None.
+    coarse: held-out photos at low resolution.
+    measure: (gaussians, cameras, names, truth=, coarse=) -> renders, metrics.
+    drawing: options of `render_views`.
+    config: path of the config, for the table.
+    bar: whether to show progress bars.
+  """
+
+  def __init__(
+    self,
+    folder: pathlib.Path,
+    scene: Scene,
+    *,
+    truth: Views | None,
+    coarse: Views,
+    measure: Callable,
+    drawing: dict[str, Any],
+    config: str = '',
+    bar: bool = True,
+  ):
+    self.folder = folder
+    self.rows: list[dict] = workdir.read_json(folder / 'results.json') or []
+    self._per_view = workdir.read_json(folder / 'per_view.json') or {}
+    self._scene, self._truth, self._coarse = scene, truth, coarse
+    self._measure, self._drawing = measure, drawing
+    self._config, self._bar = config, bar
+
+  def has(self, row: str) -> bool:
+    """Says whether a row is finished."""
+    return any(entry['name'] == row for entry in self.rows)
+
+  @contextlib.contextmanager
+  def recorder(
+    self, row: str, num_steps: int, stage: int = 0
+  ) -> Iterator[tuple[checkpoint.Store, Callable]]:
+    """Yields the checkpoint store and the logger of one fit."""
+    place = self.folder / 'rows' / row
+    with (
+      checkpoint.Store(place / 'ckpts' / f'{stage}') as store,
+      progress.Progress(
+        place,
+        num_steps,
+        name=row if stage == 0 else f'{row}.{stage}',
+        first_step=store.latest or 0,
+        silent=not self._bar,
+      ) as bar,
+    ):
+      yield store, bar.log
+
+  def add(self, row: str, gaussians: Gaussians, **facts: Any) -> None:
+    """Measures a finished row, writes its files, prints its line."""
+    if self.has(row):
+      return
+    place = self.folder / 'rows' / row
+    cameras = self._scene.test.cameras
+    if self._truth is None:
+      cameras = cameras.at_scale(facts.get('scale', 1.0))
+    renders, per_view = self._measure(
+      gaussians, cameras, self._scene.test_names,
+      truth=self._truth, coarse=self._coarse, **self._drawing,
+    )  # fmt: skip
+    for name, picture in zip(self._scene.test_names, renders, strict=True):
+      stem = pathlib.Path(name).stem
+      images.save(place / 'renders' / f'{stem}.png', picture)
+    curve = self.curve(row)
+    steps = int(curve['step'][-1]) if curve.get('step') else 0
+    cloud = place / 'point_cloud' / f'iteration_{steps}' / 'point_cloud.ply'
+    cloud.parent.mkdir(parents=True, exist_ok=True)
+    ply.save(cloud, gaussians, drop_invisible=True)
+    visible = np.asarray(gaussians.opacities) >= ALPHA_MIN
+    means = {
+      key: float(np.mean([view[key] for view in per_view.values()]))
+      for key in next(iter(per_view.values()), {})
+    }
+    entry = {
+      'name': row,
+      **means,
+      'splats': int(visible.sum()),
+      'steps': steps,
+      'seconds': round(_seconds(curve), 1),
+      'config': self._config,
+      'ply': str(cloud.relative_to(self.folder)),
+      **facts,
+    }
+    self._per_view[row] = per_view
+    workdir.write_json(self.folder / 'per_view.json', self._per_view)
+    self.rows.append(entry)
+    # Last: a row counts as finished when it stands here.
+    workdir.write_json(self.folder / 'results.json', self.rows)
+    print(line(entry), flush=True)
+
+  def curve(self, row: str) -> dict[str, list]:
+    """What the fits of a row logged."""
+    return progress.load_curves(self.folder / 'rows' / row, row)
+
+  def finish(self, best: str, *, orbit: bool = True) -> list[dict]:
+    """Exports row `best`, writes the report, prints the table."""
+    chosen = next(entry for entry in self.rows if entry['name'] == best)
+    gaussians = ply.load(self.folder / chosen['ply'])
+    steps = chosen['steps']
+    cloud = self.folder / f'point_cloud/iteration_{steps}/point_cloud.ply'
+    cloud.parent.mkdir(parents=True, exist_ok=True)
+    ply.save(cloud, gaussians)
+    cameras_json.save(
+      self.folder / 'cameras.json',
+      self._scene.train.cameras,
+      self._scene.train_names,
+    )
+    film = None
+    if orbit:
+      film = self.folder / 'videos' / 'orbit.mp4'
+      film.parent.mkdir(parents=True, exist_ok=True)
+      path = geometry.sinusoid(self._scene.train.cameras, ORBIT_VIEWS)
+      path = jax.tree.map(lambda x: np.asarray(x, np.float32), path)
+      frames = render_views(gaussians, path, **self._drawing)
+      video.save(film, np.clip(frames, 0, 1), ORBIT_RATE)
+    self._report(best, film)
+    print('\n' + '\n'.join([header(), *map(line, self.rows)]), flush=True)
+    print(f'\nreport: {self.folder / "report.html"}\nscene:  {cloud}')
+    return self.rows
+
+  def _report(self, best: str, film: pathlib.Path | None) -> None:
+    views = []
+    for index, name in enumerate(self._scene.test_names[:MAX_REPORT_VIEWS]):
+      stem = pathlib.Path(name).stem
+      shown = {
+        entry['name']: images.load(
+          self.folder / 'rows' / entry['name'] / 'renders' / f'{stem}.png'
+        )
+        for entry in self.rows
+      }
+      if self._truth is not None:
+        shown['truth'] = np.asarray(self._truth.images[index])
+      views.append({'name': name, 'images': shown, 'truth': 'truth'})
+    report.write(
+      self.folder / 'report.html',
+      title=f'{self._scene.name}: super-resolved',
+      subtitle=f'{jax.devices()[0].device_kind} · commit {workdir.commit()}'
+      f' · {self._config}',
+      table=[
+        entry
+        | {
+          'bound': entry['name'] == 'hr_fit',
+          'gaussians': ply.load(self.folder / entry['ply']),
+        }
+        for entry in self.rows
+      ],
+      views=views,
+      curves={entry['name']: self.curve(entry['name']) for entry in self.rows},
+      video=film,
+    )
+    if self._truth is not None and views:
+      low = np.asarray(self._coarse.images[0])
+      report.comparison(
+        self.folder / 'comparison.png',
+        {
+          'low-resolution photo': low,
+          f'ours ({best})': views[0]['images'][best],
+          'truth': views[0]['images']['truth'],
+        },
+      )
+
+
+def _seconds(curve: dict[str, list]) -> float:
+  """Time that the fits took, however often they were interrupted."""
+  steps = np.diff([0, *curve.get('step', [])])
+  pace = [x or 0.0 for x in curve.get('seconds_per_step', [])]
+  return float(np.sum(steps * np.asarray(pace))) if len(pace) else 0.0
+
+
+def header() -> str:
+  """The heading of the printed table."""
+  return f'{"method":<18}{"PSNR":>8}{"SSIM":>8}{"LR-PSNR":>9}{"splats":>9}'
+
+
+def line(entry: dict) -> str:
+  """One row of the printed table."""
+
+  def number(key: str, form: str, width: int) -> str:
+    return f'{format(entry[key], form) if key in entry else "-":>{width}}'
+
+  return (
+    f'{entry["name"]:<18}{number("psnr", ".2f", 8)}{number("ssim", ".4f", 8)}'
+    f'{number("lr_psnr", ".2f", 9)}{number("splats", ",d", 9)}'
+  )
