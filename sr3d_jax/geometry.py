@@ -6,8 +6,10 @@ common up direction, at their median distance, with the intrinsics of the first.
 """
 
 import dataclasses
+import functools
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -68,6 +70,7 @@ def opengl_to_opencv(cam_to_world: Array) -> Array:
   return cam_to_world * jnp.asarray([1, -1, -1, 1], cam_to_world.dtype)
 
 
+@jax.jit
 def look_at(eye: Array, target: Array, up: Array) -> Array:
   """Places cameras at `eye` that look at `target` with `up` up in the picture.
 
@@ -91,6 +94,7 @@ def look_at(eye: Array, target: Array, up: Array) -> Array:
   return _pose(rotation, -_rotate(rotation, eye))
 
 
+@jax.jit
 def scene_center(world_to_cam: Array) -> Array:
   """Finds the point that the cameras look at.
 
@@ -114,7 +118,7 @@ def scene_center(world_to_cam: Array) -> Array:
   center = default + jnp.linalg.solve(
     jnp.mean(across, axis=0) + 1e-4 * jnp.eye(3), offset
   )
-  depth = jnp.mean(jnp.sum(axes * (center - origins), axis=-1))
+  depth = jnp.mean(_dot(axes, center - origins))
   return jnp.where(depth > 0, center, default)
 
 
@@ -127,11 +131,13 @@ def scene_extent(world_to_cam: Array) -> float:
   return float(_spread(_positions(world_to_cam)))
 
 
+@jax.jit
 def up_direction(world_to_cam: Array) -> Array:
-  """Averages the cameras' up directions.
+  """Finds the up direction that the cameras share.
 
-  Where these cancel, as for cameras that look straight down, up is against the
-  mean viewing direction.
+  Their mean up, freed from the directions that their x axes take: these are
+  level, whereas cameras that look down from one side all lean the same way.
+  Where the mean vanishes, as looking straight down, it is against the view.
 
   Args:
     world_to_cam: [V, 4, 4].
@@ -139,11 +145,18 @@ def up_direction(world_to_cam: Array) -> Array:
   Returns:
     [3] unit vector in world space.
   """
-  up = -jnp.mean(world_to_cam[:, 1, :3], axis=0)
-  against = -jnp.mean(world_to_cam[:, 2, :3], axis=0)
-  return normalize(jnp.where(safe_norm(up) > 1e-3, up, against))
+  right, down, forward = jnp.moveaxis(world_to_cam[:, :3, :3], 1, 0)
+  up, against = -jnp.mean(down, axis=0), -jnp.mean(forward, axis=0)
+  up = jnp.where(safe_norm(up) > 1e-3, up, against)
+  level = jnp.mean(right[:, :, None] * right[:, None, :], axis=0)
+  return normalize(jnp.linalg.solve(level + 1e-2 * jnp.eye(3), up))
 
 
+# One compilation of a path takes less than its hundred small operations do.
+_path = functools.partial(jax.jit, static_argnames=('num_views', 'closed'))
+
+
+@_path
 def orbit(
   cameras: Camera,
   num_views: int,
@@ -168,6 +181,7 @@ def orbit(
   )
 
 
+@_path
 def sinusoid(
   cameras: Camera,
   num_views: int,
@@ -206,6 +220,7 @@ def sinusoid(
   )
 
 
+@_path
 def spiral(
   cameras: Camera,
   num_views: int,
@@ -246,6 +261,7 @@ def spiral(
   )
 
 
+@_path
 def close_up(
   cameras: Camera,
   num_views: int,
@@ -302,13 +318,13 @@ def _fit_cylinder(cameras: Camera) -> _Cylinder:
     )
   center, up = scene_center(poses), up_direction(poses)
   offsets = _positions(poses) - center
-  heights = offsets @ up
+  heights = _dot(offsets, up)
   flat = offsets - heights[:, None] * up
   first = jnp.where(safe_norm(flat[0]) > 1e-6, flat[0], _perpendicular(up))
   first = normalize(first)
   axes = jnp.stack([first, jnp.cross(up, first), up])
   radii = safe_norm(flat)
-  azimuths = jnp.sort(jnp.arctan2(flat @ axes[1], flat @ axes[0]))
+  azimuths = jnp.sort(jnp.arctan2(_dot(flat, axes[1]), _dot(flat, axes[0])))
   gaps = jnp.diff(azimuths, append=azimuths[:1] + 2 * jnp.pi)
   widest = jnp.argmax(gaps)
   start = azimuths[(widest + 1) % len(azimuths)]
@@ -345,7 +361,7 @@ def _aim(
   """Builds cameras [T] at cylindrical coordinates that look at the centre."""
   radii, heights, azimuths = jnp.broadcast_arrays(radii, heights, azimuths)
   local = [radii * jnp.cos(azimuths), radii * jnp.sin(azimuths), heights]
-  eyes = around.center + jnp.stack(local, axis=-1) @ around.axes
+  eyes = around.center + _rotate(around.axes.T, jnp.stack(local, axis=-1))
   many = (len(azimuths), 2)
   return dataclasses.replace(
     cameras,
@@ -364,7 +380,12 @@ def _pose(rotation: Array, translation: Array) -> Array:
 
 
 def _rotate(rotation: Array, vectors: Array) -> Array:
-  return jnp.sum(rotation * vectors[..., None, :], axis=-1)
+  """Multiplies in full float32, which `@` on a GPU does not."""
+  return _dot(rotation, vectors[..., None, :])
+
+
+def _dot(a: Array, b: Array) -> Array:
+  return jnp.sum(a * b, axis=-1)
 
 
 def _positions(world_to_cam: Array) -> Array:

@@ -1,6 +1,5 @@
 """Losses between images [..., H, W, C], float32 in [0, 1]: small is good."""
 
-import chex
 import jax
 import jax.numpy as jnp
 
@@ -15,7 +14,7 @@ SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2
 
 def l1(images: Array, targets: Array, weights: Array | None = None) -> Array:
   """Mean absolute difference; `weights` [..., H, W] say which pixels count."""
-  chex.assert_equal_shape([images, targets])
+  _check(images, targets)
   return _mean(jnp.abs(images - targets), weights)
 
 
@@ -27,7 +26,7 @@ def charbonnier(
   epsilon: float = 1e-3,
 ) -> Array:
   """Mean of √(difference² + ε²): L1 with a round tip."""
-  chex.assert_equal_shape([images, targets])
+  _check(images, targets)
   difference = images - targets
   return _mean(jnp.sqrt(difference * difference + epsilon**2), weights)
 
@@ -46,7 +45,7 @@ def ssim_map(images: Array, targets: Array) -> Array:
   Returns:
     [..., H, W, C], at most 1.
   """
-  chex.assert_equal_shape([images, targets])
+  _check(images, targets)
   x, y = _window(images), _window(targets)
   squares = _window(images * images + targets * targets)
   product = _window(images * targets)
@@ -104,6 +103,18 @@ _window.defvjp(
 def _mean(values: Array, weights: Array | None) -> Array:
   if weights is None:
     return jnp.mean(values)
-  chex.assert_shape(weights, values.shape[:-1])
+  if weights.shape != values.shape[:-1]:
+    raise ValueError(
+      f'weights must be {values.shape[:-1]}, one for each pixel, got '
+      f'{weights.shape}'
+    )
   total = jnp.sum(weights) * values.shape[-1]
   return safe_divide(jnp.sum(values * weights[..., None]), total)
+
+
+def _check(images: Array, targets: Array) -> None:
+  if images.shape != targets.shape:
+    raise ValueError(
+      f'images and targets must have the same shape, got {images.shape} and '
+      f'{targets.shape}: resize or crop one of them first'
+    )

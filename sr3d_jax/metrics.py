@@ -3,7 +3,6 @@
 One image gives a scalar; a batch gives one value for each image.
 """
 
-import chex
 import dm_pix
 import jax.numpy as jnp
 
@@ -84,4 +83,8 @@ def _check(images: Array, targets: Array) -> None:
       f'images and targets must have the same shape, got {images.shape} and '
       f'{targets.shape}: resize or crop one of them first'
     )
-  chex.assert_type([images, targets], float)
+  for x in (images, targets):
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+      raise ValueError(
+        f'images must be float in [0, 1], got {x.dtype}: use image.to_float'
+      )

@@ -91,8 +91,9 @@ def rotate(sh: Array, rotation: Array) -> Array:
   degree = degree_of(sh.shape[-2])
   samples = _fibonacci_sphere(4 * sh.shape[-2])
   fit = np.linalg.pinv(np.stack(_terms(samples, degree), axis=-1))
-  mixing = jnp.asarray(fit, sh.dtype) @ basis(samples @ rotation, degree)
-  return jnp.einsum('ij,...jc->...ic', mixing, sh, precision='highest')
+  turned_back = jnp.sum(samples[:, :, None] * rotation, axis=1)
+  terms = basis(turned_back, degree)
+  return jnp.einsum('ks,sj,...jc->...kc', fit, terms, sh, precision='highest')
 
 
 def _terms(directions, degree: int) -> list:

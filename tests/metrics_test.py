@@ -1,0 +1,87 @@
+"""Scores against hand arithmetic, and one value for each image."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sr3d_jax import image, losses, metrics
+
+
+def _pair(*shape):
+  rng = np.random.default_rng(0)
+  targets = rng.random(shape)
+  images = np.clip(targets + 0.1 * rng.normal(size=shape), 0, 1)
+  return images.astype(np.float32), targets.astype(np.float32)
+
+
+def test_psnr_of_a_constant_error_is_known():
+  targets = jnp.full((2, 8, 8, 3), 0.5)
+  images = targets.at[0].add(0.1).at[1].add(-0.01)
+  np.testing.assert_allclose(metrics.psnr(images, targets), [20, 40], rtol=1e-5)
+  assert metrics.psnr(targets[0], targets[0]) == np.inf
+
+
+@pytest.mark.parametrize(
+  'score',
+  [
+    jax.jit(metrics.psnr),
+    jax.jit(metrics.ssim),
+    jax.jit(metrics.lr_consistency_psnr),
+    jax.jit(lambda a, b: metrics.psnr_y(a, b, shave=2)),
+  ],
+)
+def test_a_row_alone_scores_as_in_a_batch(score):
+  images, targets = _pair(3, 16, 18, 3)
+  scores = score(images, targets)
+  assert scores.shape == (3,)
+  np.testing.assert_allclose(score(images[2], targets[2]), scores[2], rtol=1e-5)
+
+
+def test_ssim_is_the_inner_part_of_the_ssim_map():
+  images, targets = _pair(24, 30, 3)
+  inner = losses.ssim_map(images, targets)[5:-5, 5:-5]
+  np.testing.assert_allclose(
+    metrics.ssim(images, targets), inner.mean(), rtol=1e-5
+  )
+  np.testing.assert_allclose(metrics.ssim(images, images), 1, rtol=1e-5)
+
+
+def test_psnr_y_ignores_the_border_and_rounds():
+  targets = jnp.full((12, 12, 3), 100 / 255)
+  images = targets.at[2:-2, 2:-2, 1].add(10.3 / 255).at[:2].set(1.0)
+  # Green counts 128.553 / 255; the 0.3 of a level is rounded away.
+  expected = -20 * np.log10(128.553 / 255 * 10 / 255)
+  np.testing.assert_allclose(
+    metrics.psnr_y(images, targets, shave=2), expected, rtol=1e-5
+  )
+
+
+def test_a_render_that_shrinks_to_the_photo_is_consistent():
+  fine = image.gaussian_blur(_pair(32, 40, 3)[0], 2.0)
+  photo = image.shrink(fine, 4)
+  assert metrics.lr_consistency_psnr(fine, photo) > 80
+  shifted = jnp.roll(fine, 4, axis=1)
+  assert metrics.lr_consistency_psnr(shifted, photo) < 40
+
+
+def test_error_map_keeps_places():
+  targets = jnp.zeros((5, 6, 3))
+  images = targets.at[1, 4].set(jnp.asarray([0.3, 0.0, 0.6]))
+  expected = np.zeros((5, 6))
+  expected[1, 4] = 0.3
+  np.testing.assert_allclose(metrics.error_map(images, targets), expected)
+
+
+def test_errors_say_what_came():
+  images, targets = _pair(16, 18, 3)
+  with pytest.raises(ValueError, match='same shape'):
+    metrics.psnr(images, targets[:8])
+  with pytest.raises(ValueError, match='11 x 11'):
+    metrics.ssim(images[:8], targets[:8])
+  with pytest.raises(ValueError, match='shave must leave'):
+    metrics.psnr_y(images, targets, shave=8)
+  with pytest.raises(ValueError, match='swapped'):
+    metrics.lr_consistency_psnr(images[:8], targets)
+  with pytest.raises(ValueError, match='float'):
+    metrics.psnr(image.to_uint8(images), image.to_uint8(targets))
