@@ -244,17 +244,17 @@ def _with_inset(
 def _histograms(table: Sequence[Mapping[str, Any]]) -> dict:
   """Shares of a row's splats by opacity and by largest standard deviation."""
   rows = {r['name']: r['gaussians'] for r in table if 'gaussians' in r}
-  if not rows:
-    return {}
   opacities = {k: np.asarray(g.opacities) for k, g in rows.items()}
   sizes = {
-    k: np.asarray(g.log_scales).max(1) / math.log(10) for k, g in rows.items()
+    k: np.asarray(g.log_scales)[opacities[k] > 0].max(axis=1) / math.log(10)
+    for k, g in rows.items()
   }
-  alive = {k: sizes[k][opacities[k] > 0] for k in rows}
-  ends = np.quantile(np.concatenate(list(alive.values())), [0.001, 0.999])
+  if not any(x.size for x in sizes.values()):
+    return {}
+  ends = np.quantile(np.concatenate(list(sizes.values())), [0.001, 0.999])
   return {
     'opacity': {k: _share(x, (0, 1)) for k, x in opacities.items()},
-    'size': {k: _share(x, ends, log=True) for k, x in alive.items()},
+    'size': {k: _share(x, ends, log=True) for k, x in sizes.items()},
   }
 
 

@@ -130,6 +130,20 @@ def test_histograms_are_shares(tmp_path):
   assert size['x'][-1] == pytest.approx(10, rel=0.05)
 
 
+def test_a_run_with_nothing_to_show_still_has_a_page(tmp_path):
+  nothing = Gaussians(
+    means=np.zeros((0, 3)),
+    log_scales=np.zeros((0, 3)),
+    quats=np.zeros((0, 4)),
+    opacity_logits=np.zeros(0),
+    sh=np.zeros((0, 1, 3)),
+  )
+  row = {'name': 'a', 'psnr': float('nan'), 'gaussians': nothing}
+  _, data = written(tmp_path, table=[row], views=[], curves={})
+  assert data['histograms'] == {}
+  assert data['table']['rows'][0]['cells'] == [{'text': 'nan', 'best': False}]
+
+
 def test_a_video_is_embedded(tmp_path):
   (tmp_path / 'orbit.mp4').write_bytes(b'\x00\x01\x02')
   _, data = written(tmp_path, video=tmp_path / 'orbit.mp4')
