@@ -4,10 +4,13 @@ Needs no download. Print, gratings, bricks and wood carry detail one to three
 pixels wide at 256 x 192, which a view four times coarser cannot hold.
 """
 
+from operator import itemgetter
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sr3d_jax import raytrace, textures
+from sr3d_jax import capture, geometry, raytrace, textures
 from sr3d_jax.types import Camera, Scene, Views
 
 TINY = dict(width=32, height=24, num_train=5, num_test=2, supersample=1)
@@ -91,21 +94,19 @@ def make(
     )
   world = make_world(seed=seed, background=background)
   is_test = _interleave(num_train, num_test)
-  path = arc(num_train + num_test, width=width, height=height)
-  train, test = _pick(path, ~is_test), _pick(path, is_test)
-  points, colors = _sample_points(
-    np.random.default_rng(seed), world, train, num_points
-  )
-  names = np.array([f'view_{i:03d}' for i in range(len(is_test))])
-  return Scene(
-    name='procedural',
-    train=Views(images=render(world, train, supersample), cameras=train),
-    test=Views(images=render(world, test, supersample), cameras=test),
-    train_names=tuple(names[~is_test].tolist()),
-    test_names=tuple(names[is_test].tolist()),
+  cameras = arc(num_train + num_test, width=width, height=height)
+  views = Views(images=render(world, cameras, supersample), cameras=cameras)
+  rng = np.random.default_rng(seed)
+  train = capture.pick(views, ~is_test).cameras
+  points, colors = _sample_points(rng, world, train, num_points)
+  return capture.make_scene(
+    'procedural',
+    views,
+    tuple(f'view_{i:03d}' for i in range(len(is_test))),
+    is_test,
     points=points,
     colors=colors,
-    background=tuple(background),
+    background=background,
   )
 
 
@@ -134,7 +135,7 @@ def make_world(
 def arc(num_views: int, *, width: int, height: int) -> Camera:
   """`Camera` with a leading V: a swaying arc, all looking at the desk."""
   phase = np.linspace(0, 1, num_views)
-  azimuth = np.radians(-64 + 62 * (phase - 0.5) * 2 / 2)
+  azimuth = np.radians(-95 + 62 * phase)
   elevation = np.radians(27 + 10 * np.sin(5 * np.pi * phase))
   distance = 2.15 + 0.15 * np.cos(3 * np.pi * phase)
   ring = np.cos(elevation)
@@ -143,9 +144,9 @@ def arc(num_views: int, *, width: int, height: int) -> Camera:
   )
   position = np.array(LOOK_AT) + distance[:, None] * heading
   focal = 0.5 * width / np.tan(0.5 * FIELD_OF_VIEW)
-  poses = np.stack([_look_at(eye, np.array(LOOK_AT)) for eye in position])
+  poses = geometry.look_at(position, np.array(LOOK_AT), np.array([0, 0, 1]))
   return Camera(
-    world_to_cam=poses.astype(np.float32),
+    world_to_cam=np.asarray(poses, np.float32),
     focal=np.full((num_views, 2), focal, np.float32),
     center=np.tile(np.float32([width / 2, height / 2]), (num_views, 1)),
     width=width,
@@ -270,18 +271,6 @@ def _face_names(name: str | tuple[str, ...]) -> tuple[str, ...]:
   return name if isinstance(name, tuple) else (name,) * 6
 
 
-def _look_at(position: np.ndarray, target: np.ndarray) -> np.ndarray:
-  """[4, 4] world_to_cam (x right, y down, z forward) of a level camera."""
-  forward = target - position
-  forward /= np.linalg.norm(forward)
-  right = np.cross(forward, (0, 0, 1))
-  right /= np.linalg.norm(right)
-  rotation = np.stack([right, np.cross(forward, right), forward])
-  pose = np.eye(4)
-  pose[:3, :3], pose[:3, 3] = rotation, -rotation @ position
-  return pose
-
-
 def _interleave(num_train: int, num_test: int) -> np.ndarray:
   """[num_train + num_test] bool, true for test views; never at the ends."""
   num_views = num_train + num_test
@@ -289,15 +278,7 @@ def _interleave(num_train: int, num_test: int) -> np.ndarray:
   return np.isin(np.arange(num_views), chosen)
 
 
-def _pick(cameras: Camera, chosen: np.ndarray) -> Camera:
-  return Camera(
-    world_to_cam=cameras.world_to_cam[chosen],
-    focal=cameras.focal[chosen],
-    center=cameras.center[chosen],
-    width=cameras.width,
-    height=cameras.height,
-  )
-
-
 def _each(cameras: Camera) -> list[Camera]:
-  return [_pick(cameras, i) for i in range(len(cameras.world_to_cam))]
+  """The cameras one by one."""
+  num_views = len(cameras.world_to_cam)
+  return [jax.tree.map(itemgetter(i), cameras) for i in range(num_views)]

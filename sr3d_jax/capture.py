@@ -1,0 +1,310 @@
+"""Turns posed photos into views: undistorts, masks, resizes and splits them.
+
+The scene loaders read files and know formats; what their photos have in common
+is here, as functions on arrays.
+"""
+
+import collections
+import dataclasses
+import functools
+from collections.abc import Iterable
+
+import numpy as np
+import scipy.ndimage
+
+from sr3d_jax import image as image_lib
+from sr3d_jax.types import Camera, Scene, Views
+
+Color = tuple[float, float, float]
+TEST_EVERY = 8  # of the sorted names: the field's habit since LLFF
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Frame:
+  """One photo with what its file says about it.
+
+  Attributes:
+    name: file name.
+    image: [H, W, 3], or [H, W, 4] with straight alpha, float32 in [0, 1].
+    world_to_cam: [4, 4], x right, y down, z forward.
+    focal: (x, y) px, for an image of `size`.
+    center: (x, y) px, for an image of `size`.
+    size: (width, height) the intrinsics speak of, or None: the image's own.
+    lens: OpenCV's k1, k2, p1, p2, k3; zeros for a pinhole.
+    mask: [H, W] in [0, 1], 1 where the photo counts, or None.
+    is_test: None where the file does not say.
+  """
+
+  name: str
+  image: np.ndarray
+  world_to_cam: np.ndarray
+  focal: tuple[float, float]
+  center: tuple[float, float]
+  size: tuple[int, int] | None = None
+  lens: tuple[float, ...] = (0.0,) * 5
+  mask: np.ndarray | None = None
+  is_test: bool | None = None
+
+
+def make_views(
+  frames: Iterable[Frame],
+  *,
+  size: tuple[int, int] | None = None,
+  downscale: float | None = None,
+  masks: str = 'composite',
+  background: Color = (0.0, 0.0, 0.0),
+) -> tuple[Views, tuple[str, ...], np.ndarray]:
+  """Develops frames one by one, so that a generator need not hold them all.
+
+  Args:
+    frames: in path order.
+    size: (width, height) of every view; photos are shrunk antialiased.
+    downscale: in place of `size`, shrinks every photo by this factor.
+    masks: 'composite' lays `background` where a mask is 0; 'ignore' keeps the
+      photo and gives those pixels no weight.
+    background: lies behind transparent pixels.
+
+  Returns:
+    The views, their names, and [V] bool, whether each is a test view.
+  """
+  _check_options(size, downscale, masks)
+  develop = functools.partial(
+    _develop, size=size, downscale=downscale, masks=masks, background=background
+  )
+  developed = [develop(frame) for frame in frames]
+  if not developed:
+    raise ValueError('there are no frames to make views of')
+  names, images, weights, poses, focals, centers, marks = zip(*developed)
+  _check_sizes(names, images)
+  height, width = images[0].shape[:2]
+  weights = np.stack(weights)
+  views = Views(
+    images=np.stack(images),
+    cameras=Camera(
+      world_to_cam=np.stack(poses),
+      focal=np.stack(focals),
+      center=np.stack(centers),
+      width=width,
+      height=height,
+    ),
+    weights=None if weights.all() else weights,
+  )
+  return views, names, _split(names, marks)
+
+
+def make_scene(
+  name: str,
+  views: Views,
+  names: tuple[str, ...],
+  is_test: np.ndarray,
+  *,
+  points: np.ndarray | None = None,
+  colors: np.ndarray | None = None,
+  background: Color = (0.0, 0.0, 0.0),
+) -> Scene:
+  """Divides views into training and test views and adds points, if any."""
+  is_test = np.asarray(is_test, bool)
+  if (~is_test).sum() < 2:
+    raise ValueError(
+      f'{name} has {(~is_test).sum()} training views of {len(names)} in all: '
+      'at least two are needed to see depth'
+    )
+  none = np.zeros((0, 3), np.float32)
+  return Scene(
+    name=name,
+    train=pick(views, ~is_test),
+    test=pick(views, is_test),
+    train_names=tuple(np.array(names)[~is_test].tolist()),
+    test_names=tuple(np.array(names)[is_test].tolist()),
+    points=none if points is None else np.asarray(points, np.float32),
+    colors=none if colors is None else np.asarray(colors, np.float32),
+    background=tuple(background),
+  )
+
+
+def pick(views: Views, chosen: np.ndarray) -> Views:
+  """The views that an index array or a mask chooses."""
+  weights = views.weights
+  return Views(
+    images=views.images[chosen],
+    cameras=dataclasses.replace(
+      views.cameras,
+      world_to_cam=views.cameras.world_to_cam[chosen],
+      focal=views.cameras.focal[chosen],
+      center=views.cameras.center[chosen],
+    ),
+    weights=None if weights is None else weights[chosen],
+  )
+
+
+def check_pose(pose: np.ndarray, name: str) -> np.ndarray:
+  """Returns a rigid pose [4, 4] with its rotation made exact, or raises."""
+  pose = np.asarray(pose, np.float64)
+  if pose.shape == (3, 4):
+    pose = np.concatenate([pose, [[0, 0, 0, 1]]])
+  if pose.shape != (4, 4) or not np.isfinite(pose).all():
+    raise ValueError(
+      f'the pose of {name} should be 4 x 4 finite numbers, got {pose.tolist()}'
+    )
+  u, singular, vt = np.linalg.svd(pose[:3, :3])
+  if np.abs(singular - 1).max() > 0.02 or np.linalg.det(u @ vt) < 0:
+    raise ValueError(
+      f'the pose of {name} is not a rotation and a shift: its axes have '
+      f'singular values {singular.round(4).tolist()}, wanted 1, 1, 1, and '
+      f'determinant {np.linalg.det(pose[:3, :3]):.4g}, wanted 1'
+    )
+  rigid = np.eye(4, dtype=np.float32)
+  rigid[:3, :3], rigid[:3, 3] = u @ vt, pose[:3, 3]
+  return rigid
+
+
+def distort(plane: np.ndarray, lens: tuple[float, ...]) -> np.ndarray:
+  """Where a lens puts the points of the plane z = 1 (OpenCV's model).
+
+  x' = x (1 + k1 r² + k2 r⁴ + k3 r⁶) + 2 p1 x y + p2 (r² + 2 x²), and y' the
+  same with x, y and p1, p2 exchanged.
+
+  Args:
+    plane: [..., 2] ideal positions.
+    lens: k1, k2, p1, p2, k3.
+
+  Returns:
+    [..., 2].
+  """
+  k1, k2, p1, p2, k3 = lens
+  x, y = plane[..., 0], plane[..., 1]
+  r2 = x * x + y * y
+  radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
+  return np.stack(
+    [
+      x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x),
+      y * radial + 2 * p2 * x * y + p1 * (r2 + 2 * y * y),
+    ],
+    axis=-1,
+  )
+
+
+def undistort(
+  image: np.ndarray, focal: np.ndarray, center: np.ndarray, lens
+) -> tuple[np.ndarray, np.ndarray]:
+  """Resamples a photo (cubic spline) as a pinhole of the same focal sees it.
+
+  Args:
+    image: [H, W, C].
+    focal: [2] px.
+    center: [2] px.
+    lens: k1, k2, p1, p2, k3.
+
+  Returns:
+    [H, W, C], and [H, W] bool, false where the photo does not reach.
+  """
+  height, width = image.shape[:2]
+  x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+  plane = (np.stack([x, y], axis=-1) - center) / focal
+  source = distort(plane, lens) * focal + center
+  is_inside = ((source >= 0) & (source <= (width, height))).all(axis=-1)
+  rows_columns = np.stack([source[..., 1], source[..., 0]]) - 0.5
+
+  def resample(plane):
+    if np.ptp(plane) == 0:
+      return plane
+    return scipy.ndimage.map_coordinates(plane, rows_columns, mode='nearest')
+
+  planes = [resample(image[..., c]) for c in range(image.shape[-1])]
+  return np.stack(planes, axis=-1), is_inside
+
+
+def _develop(frame: Frame, *, size, downscale, masks, background) -> tuple:
+  """Name, image, weights, pose, focal, centre and split of one frame."""
+  rgb, alpha = frame.image[..., :3], frame.image[..., 3:]
+  height, width = rgb.shape[:2]
+  alpha = alpha if alpha.size else np.ones_like(rgb[..., :1])
+  trust = np.ones_like(alpha)
+  if frame.mask is not None:
+    if frame.mask.shape != (height, width):
+      raise ValueError(
+        f'the mask of {frame.name} is {frame.mask.shape}, its image is '
+        f'{(height, width)}: they should be alike'
+      )
+    mask = frame.mask[..., None]
+    alpha, trust = (
+      (alpha * mask, trust) if masks == 'composite' else (alpha, mask)
+    )
+
+  focal, center = _intrinsics(frame, width, height)
+  planes = np.concatenate([rgb * alpha, alpha, trust], axis=-1)
+  if any(frame.lens):
+    planes, is_inside = undistort(planes, focal, center, frame.lens)
+    planes[..., 4] *= is_inside
+  new_width, new_height = size or (
+    round(width / (downscale or 1)),
+    round(height / (downscale or 1)),
+  )
+  if (new_width, new_height) != (width, height):
+    planes = np.asarray(image_lib.resize(planes, new_height, new_width))
+  ratio = np.array([new_width / width, new_height / height])
+  image = planes[..., :3] + (1 - planes[..., 3:4]) * np.float32(background)
+  return (
+    frame.name,
+    np.clip(image, 0, 1).astype(np.float32),
+    (planes[..., 4] > 0.99).astype(np.float32),
+    check_pose(frame.world_to_cam, frame.name).astype(np.float32),
+    (focal * ratio).astype(np.float32),
+    (center * ratio).astype(np.float32),
+    frame.is_test,
+  )
+
+
+def _intrinsics(
+  frame: Frame, width: int, height: int
+) -> tuple[np.ndarray, np.ndarray]:
+  """Focal and centre of the image at hand, px."""
+  ratio = np.array([width, height]) / (frame.size or (width, height))
+  focal, center = frame.focal * ratio, frame.center * ratio
+  if abs(np.log(ratio[0] / ratio[1])) > 0.02:
+    raise ValueError(
+      f'{frame.name} is {width} x {height}, its camera is for '
+      f'{frame.size[0]} x {frame.size[1]}: the proportions should agree (was '
+      'the picture turned or cropped?)'
+    )
+  if not (np.isfinite([focal, center]).all() and (focal > 0).all()):
+    raise ValueError(
+      f'{frame.name} has focal length {frame.focal} and centre {frame.center}: '
+      'the first should be positive, all finite'
+    )
+  return focal, center
+
+
+def _split(
+  names: tuple[str, ...], marks: tuple[bool | None, ...]
+) -> np.ndarray:
+  """[V] bool: what the file says, or every eighth of the sorted names."""
+  if any(mark is not None for mark in marks):
+    return np.array([bool(mark) for mark in marks])
+  rank = np.argsort(np.argsort(names))
+  return rank % TEST_EVERY == 0
+
+
+def _check_options(size, downscale, masks: str) -> None:
+  if size is not None and downscale is not None:
+    raise ValueError(f'give size={size} or downscale={downscale}, not both')
+  if downscale is not None and downscale < 1:
+    raise ValueError(f'downscale must be at least 1, got {downscale}')
+  if masks not in ('composite', 'ignore'):
+    raise ValueError(f"masks is 'composite' or 'ignore', got {masks!r}")
+
+
+def _check_sizes(names, images) -> None:
+  """Raises unless all images have one size."""
+  count = collections.Counter(image.shape[1::-1] for image in images)
+  if len(count) > 1:
+    (usual, _), (other, number) = (
+      count.most_common()[0],
+      count.most_common()[-1],
+    )
+    odd = next(n for n, i in zip(names, images) if i.shape[1::-1] == other)
+    raise ValueError(
+      f'the images have {len(count)} sizes: most are {usual[0]} x {usual[1]}, '
+      f'{number} like {odd} are {other[0]} x {other[1]}: pass size=(width, '
+      'height) to bring all to one'
+    )

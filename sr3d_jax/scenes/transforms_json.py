@@ -1,0 +1,163 @@
+"""Captures described by one `transforms.json` (nerfstudio, instant-ngp).
+
+Poses are camera-to-world with OpenGL axes (x right, y up, z backward).
+Intrinsics stand at the top of the file or in a frame, which wins; lens
+distortion follows OpenCV and is removed on load.
+"""
+
+import json
+import math
+import pathlib
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+
+from sr3d_jax import capture, geometry
+from sr3d_jax.io import images, paths, ply
+from sr3d_jax.types import Scene
+
+SUFFIXES = ('', '.png', '.jpg', '.jpeg', '.PNG', '.JPG')
+LENS = ('k1', 'k2', 'p1', 'p2', 'k3')
+PINHOLES = ('OPENCV', 'PINHOLE', 'SIMPLE_PINHOLE', 'SIMPLE_RADIAL', 'RADIAL')
+
+
+def make(
+  *,
+  root: str,
+  size: tuple[int, int] | None = None,
+  downscale: float | None = None,
+  masks: str = 'composite',
+  background: tuple[float, float, float] = (0.0, 0.0, 0.0),
+) -> Scene:
+  """Loads the frames whose files are there, sorted by name.
+
+  A frame's `split` ('train'; anything else is held out) decides, or else every
+  eighth view is a test view. Points come from `points3D.ply` beside the file.
+
+  Args:
+    root: the folder of a `transforms.json`, or such a file by any name.
+    size: (width, height) of the views; None keeps the photos' size.
+    downscale: in place of `size`, the factor to shrink by.
+    masks: 'composite' or 'ignore', see `capture.make_views`.
+    background: lies behind transparent and masked pixels.
+
+  Returns:
+    The scene.
+  """
+  path = paths.data_path(root)
+  path = path / 'transforms.json' if path.is_dir() else path
+  header = _read(path)
+  files = _existing(path, header['frames'])
+  views, names, is_test = capture.make_views(
+    _frames(path.parent, header, files),
+    size=size,
+    downscale=downscale,
+    masks=masks,
+    background=background,
+  )
+  points_path = path.parent / 'points3D.ply'
+  points, colors = (
+    ply.load_points(points_path) if points_path.exists() else (None, None)
+  )
+  return capture.make_scene(
+    path.parent.name,
+    views,
+    names,
+    is_test,
+    points=points,
+    colors=colors,
+    background=background,
+  )
+
+
+def _read(path: pathlib.Path) -> dict:
+  """The file's content, checked for frames and for a lens we know."""
+  try:
+    header = json.loads(path.read_text())
+  except ValueError as error:
+    raise ValueError(f'{path} is not valid JSON: {error}') from error
+  if not isinstance(header, dict) or not header.get('frames'):
+    raise ValueError(f'{path} lists no frames')
+  model = header.get('camera_model', 'OPENCV')
+  if model not in PINHOLES:
+    raise ValueError(
+      f'{path} has camera_model {model}, known are {", ".join(PINHOLES)}: '
+      'undistort the photos first'
+    )
+  return header
+
+
+def _existing(
+  path: pathlib.Path, frames: list[dict]
+) -> list[tuple[pathlib.Path, dict]]:
+  """(image file, frame) pairs sorted by name; warns how many have no file."""
+  found = []
+  for frame in frames:
+    stem = str(path.parent / frame['file_path'])
+    candidates = (pathlib.Path(stem + suffix) for suffix in SUFFIXES)
+    file = next((file for file in candidates if file.is_file()), None)
+    if file is not None:
+      found.append((file, frame))
+  if not found:
+    raise FileNotFoundError(
+      f'none of the {len(frames)} frames of {path} has an image file: the '
+      f'first would be {path.parent / frames[0]["file_path"]}'
+    )
+  if len(found) < len(frames):
+    warnings.warn(
+      f'{len(frames) - len(found)} of {len(frames)} frames of {path} have no '
+      'image file and are skipped',
+      stacklevel=3,
+    )
+  return sorted(found, key=lambda pair: pair[0])
+
+
+def _frames(
+  folder: pathlib.Path, header: dict, files: list[tuple[pathlib.Path, dict]]
+) -> Iterator[capture.Frame]:
+  """Reads one photo after the other."""
+  for file, frame in files:
+    image = images.load(file)
+    values = {**header, **frame}
+    mask = values.get('mask_path')
+    split = values.get('split')
+    focal, center, size = _intrinsics(values, image, file)
+    yield capture.Frame(
+      name=file.name,
+      image=image,
+      world_to_cam=_pose(frame, file),
+      focal=focal,
+      center=center,
+      size=size,
+      lens=tuple(float(values.get(key, 0)) for key in LENS),
+      mask=images.load(folder / mask)[..., 0] if mask else None,
+      is_test=None if split is None else split != 'train',
+    )
+
+
+def _pose(frame: dict, file: pathlib.Path) -> np.ndarray:
+  """[4, 4] world_to_cam with OpenCV axes."""
+  if 'transform_matrix' not in frame:
+    raise ValueError(f'the frame of {file.name} has no transform_matrix')
+  cam_to_world = capture.check_pose(frame['transform_matrix'], file.name)
+  return np.asarray(
+    geometry.invert_pose(geometry.opengl_to_opencv(cam_to_world))
+  )
+
+
+def _intrinsics(
+  values: dict, image: np.ndarray, file: pathlib.Path
+) -> tuple[tuple[float, float], tuple[float, float], tuple[float, float]]:
+  """Focal lengths and centre, px, and the size that they are meant for."""
+  width = float(values.get('w', image.shape[1]))
+  height = float(values.get('h', image.shape[0]))
+  if 'fl_x' in values:
+    focal_x = float(values['fl_x'])
+  elif 'camera_angle_x' in values:
+    focal_x = 0.5 * width / math.tan(0.5 * float(values['camera_angle_x']))
+  else:
+    raise ValueError(f'{file.name} has neither fl_x nor camera_angle_x')
+  focal = focal_x, float(values.get('fl_y', focal_x))
+  center = values.get('cx', width / 2), values.get('cy', height / 2)
+  return focal, (float(center[0]), float(center[1])), (width, height)
