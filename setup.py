@@ -29,11 +29,12 @@ EXTRAS = {
   'eval': ['scikit-image>=0.24'],  # a second opinion on metrics
   'torch-parity': ['torch>=2.5'],  # oracle for ported networks
   'dev': ['pytest>=8', 'ruff>=0.12', 'pre-commit>=4'],
-  'cuda': ['jax[cuda13]>=0.10.2; python_version >= "3.11"'],
-  'tpu': ['jax[tpu]>=0.10.2; python_version >= "3.11"'],
+  'cuda': ['jax[cuda13]>=0.10.2,<0.13'],
+  'tpu': ['jax[tpu]>=0.10.2,<0.13'],
 }
 
-PACKAGES = ['sr3d_jax', 'sr3d_jax.*', 'experiments', 'experiments.*', 'configs', 'configs.*']
+OURS = ['sr3d_jax', 'sr3d_jax.*', 'experiments', 'configs', 'configs.*']
+KERNELS = find_packages(include=['kernels', 'kernels.*'])
 
 setup(
   name='sr3d_jax',
@@ -41,14 +42,13 @@ setup(
   description='3D super-resolution with Gaussian splats in JAX',
   license='Apache-2.0',
   python_requires='>=3.11',
-  packages=[
-    *find_packages(include=PACKAGES),
-    'sr3d_kernels',
-    'sr3d_kernels.rasterize',
-  ],
+  packages=find_packages(include=OURS) + [f'sr3d_{name}' for name in KERNELS],
   # The bare name `kernels` is taken on the package index.
   package_dir={'sr3d_kernels': 'kernels'},
-  package_data={'sr3d_jax': ['weights/*', 'io/*.html']},
+  package_data={
+    'sr3d_jax': ['weights/*', 'io/*.html'],
+    'sr3d_kernels': ['*/cpu/*.cc', '*/cpu/*.h'],
+  },
   install_requires=REQUIRED,
   extras_require=EXTRAS,
 )
