@@ -37,18 +37,6 @@ class _Block(NamedTuple):
   end: jax.Array
 
 
-class _Rows(NamedTuple):
-  """Splats of one step, [B, K] each but for [B, K, C] channels."""
-
-  x: jax.Array
-  y: jax.Array
-  xx: jax.Array
-  xy: jax.Array
-  yy: jax.Array
-  opacities: jax.Array
-  channels: jax.Array
-
-
 def unsupported(**_) -> None:
   """This backend serves every input."""
 
@@ -99,7 +87,8 @@ def backward(residuals, cotangents, *, width, height, with_abs):
 
   def step(sums, block):
     v_block = _padded_take(planes, block.tile)
-    return _pull_block(sums, block, table, splats, v_block, width, height), None
+    args = (block, table, splats, v_block, width, height, with_abs)
+    return _pull_block(sums, *args), None
 
   num_channels = image.shape[-1]
   zeros = jnp.zeros((len(table), 8 + num_channels), table.dtype)
@@ -163,34 +152,46 @@ def _pixels(block, width, height, dtype):
 
 
 def _take_rows(table, splats, block, step):
-  """The next `CHUNK` splats of every tile; past the end, of opacity zero."""
+  """The next `CHUNK` splats of every tile; past the end, of opacity zero.
+
+  Returns:
+    [B, K] index, len(table) past the end, and [B, K, 6 + C] rows.
+  """
   slot = block.start[:, None] + step * CHUNK + jnp.arange(CHUNK)
   index = splats[jnp.minimum(slot, len(splats) - 1)]
   index = jnp.where(slot < block.end[:, None], index, len(table))
   rows = jnp.take(table, index, axis=0, mode='fill', fill_value=0)
-  geometry = jnp.moveaxis(rows[..., :6], -1, 0)
-  return index, _Rows(*geometry, rows[..., 6:])
+  # Without the barrier every loop over the pixels repeats the gather.
+  return jax.lax.optimization_barrier((index, rows))
 
 
 def _alphas(rows, x, y):
-  """[B, K, S, S] raw values, alphas, dx [B, K, 1, S] and dy [B, K, S, 1]."""
-  x, y, *geometry = (
-    (rows.x[..., None, None] - x[:, None]),
-    (rows.y[..., None, None] - y[:, None]),
-    *(v[..., None, None] for v in rows[2:6]),
+  """[B, K, S, S] alphas."""
+  mean_x, mean_y, xx, xy, yy, opacities = (
+    rows[..., i, None, None] for i in range(6)
   )
-  xx, xy, yy, opacities = geometry
-  raw = opacities * jnp.exp(-0.5 * (xx * x * x + yy * y * y) - xy * x * y)
+  dx, dy = mean_x - x[:, None], mean_y - y[:, None]
+  raw = opacities * jnp.exp(-0.5 * (xx * dx * dx + yy * dy * dy) - xy * dx * dy)
   alphas = jnp.minimum(raw, constants.ALPHA_MAX)
-  return raw, jnp.where(raw >= constants.ALPHA_MIN, alphas, 0), x, y
+  return jnp.where(raw >= constants.ALPHA_MIN, alphas, 0)
 
 
-def _advance(transmittance, alpha):
-  """One splat: its weight and the next transmittance, negative once dead."""
-  after = transmittance * (1 - alpha)
+def _advance(transmittance, alphas):
+  """One step: before and weights [B, K, S, S], and the next transmittance.
+
+  The running product only falls, so a pixel is drawn while it exceeds the
+  minimum, and what is left is its last value that does.
+  """
+  after = [transmittance]
+  for k in range(CHUNK):
+    after.append(after[-1] * (1 - alphas[:, k]))
+  before, after = (jnp.stack(x, axis=1) for x in (after[:-1], after[1:]))
+  before, after = jax.lax.optimization_barrier((before, after))
   is_drawn = after > constants.TRANSMITTANCE_MIN
-  weight = jnp.where(is_drawn, alpha * transmittance, 0)
-  return weight, jnp.where(is_drawn, after, -jnp.abs(transmittance))
+  weights = jnp.where(is_drawn, alphas * before, 0)
+  start = jnp.abs(transmittance)
+  left = jnp.where(is_drawn, after, start[:, None]).min(axis=1)
+  return before, weights, jnp.where(is_drawn[:, -1], left, -left)
 
 
 def _is_busy(step, block, transmittance):
@@ -206,13 +207,9 @@ def _draw_block(block, table, splats, width, height):
   def step(carry):
     i, transmittance, image = carry
     _, rows = _take_rows(table, splats, block, i)
-    _, alphas, _, _ = _alphas(rows, x, y)
-    weights = []
-    for k in range(CHUNK):
-      weight, transmittance = _advance(transmittance, alphas[:, k])
-      weights.append(weight)
-    weights = jnp.stack(weights, axis=1)
-    image += jnp.einsum('bkyx,bkc->bcyx', weights, rows.channels)
+    alphas = jax.lax.optimization_barrier(_alphas(rows, x, y))
+    _, weights, transmittance = _advance(transmittance, alphas)
+    image += jnp.einsum('bkyx,bkc->bcyx', weights, rows[..., 6:])
     return i + 1, transmittance, image
 
   shape = (len(block.tile), table.shape[1] - 6, tiles.SIZE, tiles.SIZE)
@@ -227,34 +224,32 @@ def _draw_block(block, table, splats, width, height):
   return jnp.concatenate([image, jnp.abs(transmittance)[:, None]], axis=1)
 
 
-def _pull_block(sums, block, table, splats, v_block, width, height):
+def _pull_block(sums, block, table, splats, v_block, width, height, with_abs):
   """Adds one block's cotangents to `sums` [N, 8 + C].
 
   Columns: means2d (2), conics (3), opacity, |means2d| (2), channels.
   """
   x, y, is_inside = _pixels(block, width, height, table.dtype)
   v_image, rest = v_block[:, :-1], v_block[:, -1]
+  until = jnp.tril(jnp.ones((CHUNK, CHUNK), table.dtype))
 
   def step(carry):
     i, transmittance, rest, sums = carry
     index, rows = _take_rows(table, splats, block, i)
-    raw, alphas, dx, dy = _alphas(rows, x, y)
-    us = jnp.einsum('bcyx,bkc->bkyx', v_image, rows.channels)
-    weights, slopes = [], []
-    for k in range(CHUNK):
-      before = transmittance
-      weight, transmittance = _advance(before, alphas[:, k])
-      rest = rest - weight * us[:, k]
-      v_alpha = before * us[:, k] - rest / (1 - alphas[:, k])
-      is_smooth = (weight > 0) & (raw[:, k] <= constants.ALPHA_MAX)
-      weights.append(weight)
-      slopes.append(jnp.where(is_smooth, -alphas[:, k] * v_alpha, 0))
-    weights, slopes = jnp.stack(weights, 1), jnp.stack(slopes, 1)
-    geometry = _moments(rows, slopes, dx, dy)
+    alphas = jax.lax.optimization_barrier(_alphas(rows, x, y))
+    before, weights, transmittance = _advance(transmittance, alphas)
+    us = jnp.einsum('bcyx,bkc->bkyx', v_image, rows[..., 6:])
+    shares = jnp.einsum('kj,bjyx->bkyx', until, weights * us)
+    rests = rest[:, None] - shares
+    v_alphas = before * us - rests / (1 - alphas)
+    is_smooth = (weights > 0) & (alphas < constants.ALPHA_MAX)
+    slopes = jnp.where(is_smooth, -alphas * v_alphas, 0)
+    slopes = jax.lax.optimization_barrier(slopes)
+    v_geometry = _moments(rows, slopes, x, y, with_abs)
     v_channels = jnp.einsum('bkyx,bcyx->bkc', weights, v_image)
-    update = jnp.concatenate([jnp.stack(geometry, -1), v_channels], axis=-1)
+    update = jnp.concatenate([v_geometry, v_channels], axis=-1)
     sums = sums.at[index].add(update, mode='drop')
-    return i + 1, transmittance, rest, sums
+    return i + 1, transmittance, rests[:, -1], sums
 
   start = jnp.where(is_inside, 1.0, -1.0).astype(table.dtype)
   carry = (jnp.int32(0), start, rest, sums)
@@ -263,29 +258,38 @@ def _pull_block(sums, block, table, splats, v_block, width, height):
   )[-1]
 
 
-def _moments(rows, slopes, dx, dy):
-  """Pixel sums of s = dL/dsigma, turned into gradients: eight of [B, K].
+def _moments(rows, slopes, x, y, with_abs):
+  """Pixel sums of s = dL/dsigma, turned into gradients: [B, K, 8].
 
-  means2d, conics, opacity and |means2d|, since sigma = (xx dx^2 + yy dy^2) / 2 +
-  xy dx dy and raw = opacity exp(-sigma).
+  means2d, conics, opacity and |means2d|, since sigma = (xx dx^2 + yy dy^2) / 2
+  + xy dx dy and raw = opacity exp(-sigma). The moments about the splat come
+  from those about the tile's centre, which are one product with a constant.
   """
-
-  def total(x):
-    return x.sum(axis=(-2, -1))
-
-  m10, m01 = total(slopes * dx), total(slopes * dy)
-  m20, m11, m02 = (
-    total(slopes * dx * dx), total(slopes * dx * dy), total(slopes * dy * dy)
-  )  # fmt: skip
-  xx, xy, yy = (v[..., None, None] for v in (rows.xx, rows.xy, rows.yy))
-  opacities = jnp.where(rows.opacities > 0, rows.opacities, 1)
-  return (
-    rows.xx * m10 + rows.xy * m01,
-    rows.xy * m10 + rows.yy * m01,
-    m20 / 2,
-    m11,
-    m02 / 2,
-    -total(slopes) / opacities,
-    total(jnp.abs(slopes * (xx * dx + xy * dy))),
-    total(jnp.abs(slopes * (xy * dx + yy * dy))),
+  size = tiles.SIZE
+  u = jnp.arange(size, dtype=slopes.dtype) - (size - 1) / 2
+  v, u = jnp.meshgrid(u, u, indexing='ij')
+  basis = jnp.stack([u**0, u, v, u * u, u * v, v * v], axis=-1)
+  n = jnp.einsum('bkp,pm->bkm', slopes.reshape(*slopes.shape[:2], -1),
+                 basis.reshape(size * size, 6))
+  n0, nx, ny, nxx, nxy, nyy = jnp.moveaxis(n, -1, 0)
+  mean_x, mean_y, xx, xy, yy, opacities = jnp.moveaxis(rows[..., :6], -1, 0)
+  cx = mean_x - x[:, :, 0] - (size - 1) / 2
+  cy = mean_y - y[:, 0, :] - (size - 1) / 2
+  m10, m01 = cx * n0 - nx, cy * n0 - ny
+  m20 = cx * (cx * n0 - 2 * nx) + nxx
+  m11 = cx * (cy * n0 - ny) - cy * nx + nxy
+  m02 = cy * (cy * n0 - 2 * ny) + nyy
+  v_x, v_y = xx * m10 + xy * m01, xy * m10 + yy * m01
+  v_opacities = -n0 / jnp.where(opacities > 0, opacities, 1)
+  absolute = (jnp.zeros_like(n0),) * 2
+  if with_abs:
+    dx = mean_x[..., None, None] - x[:, None]
+    dy = mean_y[..., None, None] - y[:, None]
+    xx4, xy4, yy4 = (t[..., None, None] for t in (xx, xy, yy))
+    absolute = (
+      jnp.abs(slopes * (xx4 * dx + xy4 * dy)).sum((-2, -1)),
+      jnp.abs(slopes * (xy4 * dx + yy4 * dy)).sum((-2, -1)),
+    )
+  return jnp.stack(
+    [v_x, v_y, m20 / 2, m11, m02 / 2, v_opacities, *absolute], axis=-1
   )
