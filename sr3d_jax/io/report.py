@@ -59,7 +59,9 @@ def write(
       apart that saw what the others may not) and `gaussians` (its histograms
       are drawn).
     views: each with a `name`, `images` {row name: [H, W, 3] float in [0, 1] or
-      uint8}, and `truth`, the key of the image the others are measured against.
+      uint8}, and `truth`, the key of the image the others are measured against
+      (None where there is none). Smaller images are enlarged to the largest,
+      their pixels left square.
     curves: {row name: {'step': [...], 'psnr': [...], 'loss': [...],
       'splats': [...]}}; each but 'step' may be missing.
     notes: paragraphs for the end of the page.
@@ -97,7 +99,7 @@ def comparison(
   """Writes labelled images side by side, each with the same enlarged detail.
 
   The detail is where the images differ most. Smaller images (the input) are
-  enlarged to the size of the largest with their pixels left square.
+  enlarged likewise.
 
   Args:
     path: a PNG file.
@@ -108,10 +110,7 @@ def comparison(
   pixels = {label: _to_uint8(x, label) for label, x in images.items()}
   height, width = max(x.shape[:2] for x in pixels.values())
   size = round(width * scale), round(height * scale)
-  panels = [
-    Image.fromarray(x).resize(size, Image.Resampling.NEAREST)
-    for x in pixels.values()
-  ]
+  panels = [Image.fromarray(_enlarge(x, *size[::-1])) for x in pixels.values()]
   # An inset of 0.4 of the short side never covers the box it enlarges.
   side = round(0.4 * min(size) / zoom)
   box = _crop_box(np.stack([np.asarray(x) for x in panels]), side)
@@ -179,28 +178,26 @@ def _view(view: Mapping[str, Any]) -> dict:
   """Encodes one view: whole images, and a detail with its errors."""
   label, images = view['name'], view['images']
   images = {k: _to_uint8(x, f'{label} / {k}') for k, x in images.items()}
-  shapes = {name: x.shape for name, x in images.items()}
-  if len(set(shapes.values())) > 1:
-    raise ValueError(
-      f'view {label} must hold images of one size, got {shapes}: '
-      'enlarge the input first.'
-    )
-  truth = images[view['truth']]
-  methods = {k: x for k, x in images.items() if k != view['truth']}
-  height, width = truth.shape[:2]
+  height, width = max(x.shape[:2] for x in images.values())
+  images = {k: _enlarge(x, height, width) for k, x in images.items()}
+  methods, truth = dict(images), view.get('truth')
+  expected = methods.pop(truth, None)
   side = min(max(min(height, width) // 4, 24), height, width)
-  rivals = list(methods.values()) if len(methods) > 1 else list(images.values())
-  left, top, right, bottom = _crop_box(np.stack(rivals), side)
+  rivals = methods if len(methods) > 1 else images
+  left, top, right, bottom = _crop_box(np.stack(list(rivals.values())), side)
   crops = {k: x[top:bottom, left:right] for k, x in images.items()}
-  expected = crops[view['truth']] / 255.0
-  errors = {k: np.abs(crops[k] / 255.0 - expected).mean(-1) for k in methods}
+  errors, psnr = {}, {}
+  if expected is not None:
+    detail = crops[truth] / 255.0
+    errors = {k: np.abs(crops[k] / 255.0 - detail).mean(-1) for k in methods}
+    psnr = {k: _psnr(x, expected) for k, x in methods.items()}
   # One scale for all methods of a view, so that brightness can be compared.
   max_error = max([np.quantile(x, 0.99) for x in errors.values()] + [1 / 255])
   return {
     'name': label,
     'width': width,
     'height': height,
-    'truth': view['truth'],
+    'truth': truth if expected is not None else None,
     'box': [left / width, top / height, side / width, side / height],
     'maxError': float(max_error),
     'images': {name: _encode(x, _JPEG) for name, x in images.items()},
@@ -209,7 +206,7 @@ def _view(view: Mapping[str, Any]) -> dict:
       name: _encode(_HEAT(x / max_error, bytes=True)[..., :3], _PNG)
       for name, x in errors.items()
     },
-    'psnr': {name: _psnr(x, truth) for name, x in methods.items()},
+    'psnr': psnr,
   }
 
 
@@ -276,6 +273,12 @@ def _to_uint8(image: np.ndarray, name: str) -> np.ndarray:
       f'{name} holds values that are not finite: render it anew.'
     )
   return np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
+
+
+def _enlarge(image: np.ndarray, height: int, width: int) -> np.ndarray:
+  """Repeats pixels, so that a coarse image looks as coarse as it is."""
+  pixels = Image.fromarray(image)
+  return np.asarray(pixels.resize((width, height), Image.Resampling.NEAREST))
 
 
 def _psnr(image: np.ndarray, truth: np.ndarray) -> float | None:

@@ -150,12 +150,22 @@ def test_a_video_is_embedded(tmp_path):
   assert data['video'] == 'data:video/mp4;base64,AAEC'
 
 
-def test_errors_name_the_view(tmp_path):
+def test_views_without_truth_or_of_mixed_sizes_are_shown(tmp_path):
   images = pictures()
-  with pytest.raises(ValueError, match='v must hold images of one size'):
-    images['a'] = images['a'][:30]
-    written(tmp_path, views=[{'name': 'v', 'images': images, 'truth': 'truth'}])
-  images['a'] = np.full((60, 80, 3), np.nan)
+  images = {'a': images['a'][::2, ::2], 'b': images['b']}
+  view = {'name': 'v', 'images': images, 'truth': None}
+  _, data = written(tmp_path, views=[view])
+  (shown,) = data['views']
+  assert (shown['truth'], shown['errors'], shown['psnr']) == (None, {}, {})
+  crop = pixels(shown['crops']['a'])
+  assert crop.shape == (24, 24, 3)
+  left, top = (round(f * n) for f, n in zip(shown['box'], (80, 60)))
+  square = np.round(np.kron(images['a'], np.ones((2, 2, 1))) * 255)
+  np.testing.assert_array_equal(crop, square[top : top + 24, left : left + 24])
+
+
+def test_errors_name_the_view(tmp_path):
+  images = {**pictures(), 'a': np.full((60, 80, 3), np.nan)}
   with pytest.raises(ValueError, match='v / a holds values that are not fin'):
     written(tmp_path, views=[{'name': 'v', 'images': images, 'truth': 'truth'}])
   assert not (tmp_path / 'report.html').exists()
