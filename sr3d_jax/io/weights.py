@@ -91,7 +91,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _cut(tensor: _Tensor, values: np.ndarray) -> np.ndarray:
-  """Copies a tensor out of its storage's values, once its bounds are checked."""
+  """Copies a tensor out of its storage's values once its bounds are checked."""
   offset, sizes, strides = tensor.offset, tensor.sizes, tensor.strides
   last = offset + sum((n - 1) * s for n, s in zip(sizes, strides))
   if (
@@ -204,6 +204,22 @@ _MALFORMED = (
 )
 
 
+def save(path: str | Path, params: Params) -> None:
+  """Writes parameters as a compressed npz of half-precision arrays."""
+  arrays = {n: np.asarray(a, np.float16) for n, a in flatten(params).items()}
+  np.savez_compressed(path, **arrays)
+
+
+def restore(path: str | Path, init: Callable) -> Params:
+  """Reads what `save` wrote, as parameters like those of `init`."""
+  if not Path(path).exists():
+    raise FileNotFoundError(f'no weights at {path}')
+  with np.load(path, allow_pickle=False) as file:
+    return _arrange(
+      {name: file[name] for name in file.files}, init, lambda n: n
+    )
+
+
 def flatten(params: Params) -> dict[str, np.ndarray]:
   """Nested parameters as dotted name -> array."""
   leaves = jax.tree_util.tree_leaves_with_path(params)
@@ -225,13 +241,6 @@ def published_name(name: str, names: Sequence[tuple[str, str]] = ()) -> str:
   return name
 
 
-def _to_linen(name: str, array: np.ndarray) -> np.ndarray:
-  """[O, I, H, W] -> [H, W, I, O] and [O, I] -> [I, O], for kernels."""
-  if not name.endswith('.kernel'):
-    return array
-  return np.moveaxis(array, (0, 1), (-1, -2))
-
-
 def convert(
   checkpoint: Mapping[str, np.ndarray],
   init: Callable,
@@ -240,7 +249,8 @@ def convert(
   """Arranges a published state dict as the parameters of a network.
 
   Every entry is used exactly once; one that is left over, missing or of another
-  shape is an error that names it.
+  shape is an error that names it. Kernels go from [O, I, H, W] to [H, W, I, O]
+  and from [O, I] to [I, O].
 
   Args:
     checkpoint: published name -> array.
@@ -250,23 +260,37 @@ def convert(
   Returns:
     Parameters like those of `init`, float32.
   """
+  template = flatten(jax.eval_shape(init, jax.random.key(0)))
+  kernels = {
+    published_name(n, names) for n in template if n.endswith('.kernel')
+  }
+  arrays = {
+    name: np.moveaxis(a, (0, 1), (-1, -2)) if name in kernels else a
+    for name, a in checkpoint.items()
+  }
+  return _arrange(arrays, init, lambda name: published_name(name, names))
+
+
+def _arrange(
+  arrays: Mapping[str, np.ndarray], init: Callable, source: Callable[[str], str]
+) -> Params:
+  """Puts each array where `init` has the parameter that comes from it."""
   template = jax.eval_shape(init, jax.random.key(0))
-  wanted = {n: published_name(n, names) for n in flatten(template)}
-  missing = sorted(set(wanted.values()) - set(checkpoint))
-  unused = sorted(set(checkpoint) - set(wanted.values()))
-  twice = [n for n, c in collections.Counter(wanted.values()).items() if c > 1]
+  sources = {name: source(name) for name in flatten(template)}
+  counts = collections.Counter(sources.values())
+  missing = sorted(set(counts) - set(arrays))
+  unused = sorted(set(arrays) - set(counts))
+  twice = sorted(name for name, count in counts.items() if count > 1)
   if missing or unused or twice:
     raise ValueError(
-      f'the checkpoint is of another network: it lacks {missing}, does not need '
-      f'{unused}, and is asked twice for {twice}'
+      f'these weights are of another network: they lack {missing}, have '
+      f'{unused} too many, and {twice} would be used twice'
     )
   leaves = []
-  for (name, source), leaf in zip(wanted.items(), jax.tree.leaves(template)):
-    array = _to_linen(name, checkpoint[source])
-    if array.shape != leaf.shape:
+  for (name, key), leaf in zip(sources.items(), jax.tree.leaves(template)):
+    if arrays[key].shape != leaf.shape:
       raise ValueError(
-        f'{source} has shape {checkpoint[source].shape}, which gives '
-        f'{array.shape}, but {name} wants {leaf.shape}'
+        f'{key} gives {name} the shape {arrays[key].shape}, wanted {leaf.shape}'
       )
-    leaves.append(jnp.asarray(array, jnp.float32))
+    leaves.append(jnp.asarray(arrays[key], jnp.float32))
   return jax.tree.unflatten(jax.tree.structure(template), leaves)

@@ -1,0 +1,16 @@
+"""RLFN with its published weights."""
+
+from ml_collections import ConfigDict
+
+
+def get_config(arg: str = '') -> ConfigDict:
+  """Returns the prior's section."""
+  del arg
+  return ConfigDict(
+    {
+      'name': 'published',
+      'network': 'rlfn',
+      'weights': 'weights/rlfn/team04_rlfn.pth',
+      'scale': 4.0,
+    }
+  )

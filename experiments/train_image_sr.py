@@ -1,0 +1,55 @@
+"""Trains an image super-resolution network on folders of photographs.
+
+    python -m experiments.train_image_sr --config=configs/train/own.py \
+        --workdir=runs/own
+
+Killed and run again, it goes on from its last checkpoint.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from sr3d_jax import resolve, train
+from sr3d_jax.io import checkpoint, weights
+from sr3d_jax.io import workdir as workdirs
+from sr3d_jax.models import compact, imdn, pan, rlfn
+
+NETWORKS = {'compact': compact, 'imdn': imdn, 'pan': pan, 'rlfn': rlfn}
+
+_CONFIG = config_flags.DEFINE_config_file('config', lock_config=True)
+_WORKDIR = flags.DEFINE_string('workdir', None, 'Where the results go.')
+
+
+def run(config: Any, folder: Path) -> Path:
+  """Trains, or goes on training; returns the file of averaged weights."""
+  section = config.network.to_dict()
+  network = NETWORKS[section.pop('name')].make(**section)
+  batches = resolve.build('batches', config.batches)
+  optimizer = train.adam(**config.optimizer)
+  init_key, run_key = jax.random.split(jax.random.key(config.seed))
+  fresh = train.init(init_key, network, optimizer)
+  with checkpoint.Store(folder / 'ckpts') as store:
+    start = state = store.restore(fresh) or fresh
+    for state, scalars in train.train(
+      run_key, network, batches, optimizer, start, **config.train
+    ):
+      values = ', '.join(f'{name} {x:.5f}' for name, x in scalars.items())
+      logging.info('step %d: %s', state.step, values)
+      store.save(int(state.step), state)
+  weights.save(folder / 'weights.npz', state.ema)
+  return folder / 'weights.npz'
+
+
+def main(argv: list[str]) -> None:
+  del argv
+  folder = workdirs.open_workdir(_WORKDIR.value, _CONFIG.value.to_dict())
+  print('weights:', run(_CONFIG.value, folder))
+
+
+if __name__ == '__main__':
+  flags.mark_flags_as_required(['config', 'workdir'])
+  app.run(main)
