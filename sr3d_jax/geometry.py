@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from sr3d_jax.numerics import normalize, safe_norm
 from sr3d_jax.types import Array, Camera
@@ -288,9 +287,8 @@ def close_up(
   offset = path.position - center
   sizes = jnp.asarray([cameras.width, cameras.height])
   room = jnp.minimum(cameras.center[0], sizes - cameras.center[0])
-  nearest = object_radius / jnp.sin(
-    jnp.min(jnp.arctan(room / cameras.focal[0]))
-  )
+  half_angle = jnp.min(jnp.arctan(room / cameras.focal[0]))
+  nearest = object_radius / jnp.sin(half_angle)
   away = safe_norm(offset, keepdims=True)
   eyes = center + normalize(offset) * jnp.maximum(away, nearest)
   poses = look_at(eyes, center, up_direction(cameras.world_to_cam))
@@ -343,11 +341,10 @@ def _fit_cylinder(cameras: Camera) -> _Cylinder:
 def _sweep(around: _Cylinder, num_views: int, closed: bool) -> Array:
   """Spaces azimuths [T] over the whole circle or the observed arc."""
   if closed:
-    turns = jnp.arange(num_views) / num_views
-    return around.start + 2 * jnp.pi * turns
+    return around.start + 2 * jnp.pi * jnp.arange(num_views) / num_views
   arc = around.stop - around.start
-  margin = jnp.minimum(np.radians(5.0), arc / 8)
-  margin = jnp.minimum(margin, 0.5 * (2 * jnp.pi - arc))
+  margins = [jnp.radians(5.0), arc / 8, jnp.pi - arc / 2]
+  margin = jnp.min(jnp.stack(margins))
   return jnp.linspace(around.start - margin, around.stop + margin, num_views)
 
 
