@@ -17,8 +17,8 @@ import numpy as np
 from sr3d_jax.types import Array, Camera
 
 NEAR = 1e-3  # scene units; a shadow ray must not meet the surface it leaves
-AMBIENT = (0.46, 0.48, 0.52)  # skylight, slightly blue
-LAMP = (0.74, 0.68, 0.58)  # lamplight, slightly warm
+AMBIENT = (0.42, 0.44, 0.48)  # skylight, slightly blue
+LAMP = (0.68, 0.62, 0.53)  # lamplight, slightly warm
 REACH = 0.5  # scene units; farther solids take no skylight away
 
 
@@ -74,6 +74,7 @@ def pixel_centers(width: int, height: int) -> Array:
   return jnp.stack([x, y], axis=-1)
 
 
+@jax.jit
 def intersect(
   world: World, origins: Array, directions: Array
 ) -> tuple[Array, Array]:

@@ -1,0 +1,107 @@
+"""Image files, from disk to arrays and back."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sr3d_jax.io import images
+
+
+def _ramp(height=4, width=6, channels=3):
+  count = height * width * channels
+  levels = np.arange(count, dtype=np.uint8) * (255 // count)
+  return levels.reshape(height, width, channels)
+
+
+@pytest.mark.parametrize('channels', [3, 4])
+def test_save_then_load_is_identity(tmp_path, channels):
+  image = _ramp(channels=channels) / np.float32(255)
+  images.save(tmp_path / 'new' / 'a.png', image)
+  loaded = images.load(tmp_path / 'new' / 'a.png')
+  assert loaded.dtype == np.float32
+  np.testing.assert_array_equal(loaded, image)
+
+
+def test_saving_rounds_to_the_nearest_level_and_clips(tmp_path):
+  image = np.array([-1, 0.4 / 255, 0.6 / 255, 2])[None, :, None]
+  images.save(tmp_path / 'a.png', np.repeat(image, 3, axis=-1))
+  loaded = images.load(tmp_path / 'a.png')[0, :, 0]
+  np.testing.assert_array_equal(loaded, np.float32([0, 0, 1 / 255, 1]))
+
+
+def test_a_failed_save_leaves_the_old_file_alone(tmp_path, monkeypatch):
+  path = tmp_path / 'a.png'
+  images.save(path, _ramp())
+  before = path.read_bytes()
+
+  def half_write(self, target, **kwargs):
+    target.write_bytes(b'half')
+    raise OSError('disk full')
+
+  monkeypatch.setattr(Image.Image, 'save', half_write)
+  with pytest.raises(OSError, match='disk full'):
+    images.save(path, _ramp()[::-1])
+  assert path.read_bytes() == before
+  assert list(tmp_path.iterdir()) == [path]
+
+
+def test_exif_orientation_turns_the_picture(tmp_path):
+  exif = Image.Exif()
+  exif[0x0112] = 6  # to be shown turned by a quarter, clockwise
+  Image.fromarray(_ramp()).save(tmp_path / 'a.png', exif=exif)
+  expected = np.rot90(_ramp(), -1) / np.float32(255)
+  np.testing.assert_array_equal(images.load(tmp_path / 'a.png'), expected)
+
+
+def test_sixteen_bit_grey_keeps_its_levels(tmp_path):
+  levels = np.array([[0, 1, 257, 65535]], np.uint16)
+  Image.fromarray(levels).save(tmp_path / 'a.png')
+  loaded = images.load(tmp_path / 'a.png')
+  assert loaded.shape == (1, 4, 3)
+  np.testing.assert_allclose(loaded[0, :, 1], levels[0] / 65535, rtol=1e-6)
+
+
+def test_grey_and_palette_become_colour(tmp_path):
+  Image.fromarray(_ramp()[..., 0]).save(tmp_path / 'grey.png')
+  colors = Image.fromarray(_ramp())
+  colors.quantize(64).save(tmp_path / 'palette.png')
+  assert images.load(tmp_path / 'grey.png').shape == (4, 6, 3)
+  palette = images.load(tmp_path / 'palette.png')
+  np.testing.assert_allclose(palette, _ramp() / 255, atol=0.03)
+
+
+@pytest.mark.parametrize('suffix', ['.png', '.jpg'])
+def test_a_cut_file_is_one_clear_error(tmp_path, suffix):
+  path = tmp_path / f'cut{suffix}'
+  noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+  images.save(path, noise)
+  path.write_bytes(path.read_bytes()[:2000])
+  with pytest.raises(ValueError, match=f'cut{suffix} is not a readable image'):
+    images.load(path)
+
+
+def test_a_missing_file_is_reported_as_missing(tmp_path):
+  with pytest.raises(FileNotFoundError):
+    images.load(tmp_path / 'none.png')
+
+
+@pytest.mark.parametrize('shape', [(4, 6), (4, 6, 2), (1, 4, 6, 3)])
+def test_saving_wants_three_or_four_channels(tmp_path, shape):
+  with pytest.raises(ValueError, match='H, W, 3'):
+    images.save(tmp_path / 'a.png', np.zeros(shape))
+
+
+def test_nan_is_not_written(tmp_path):
+  with pytest.raises(ValueError, match='not finite'):
+    images.save(tmp_path / 'a.png', np.full((2, 2, 3), np.nan))
+
+
+def test_listing_is_sorted_and_keeps_to_images(tmp_path):
+  for name in ('b.JPG', 'a.png', '.hidden.png', 'notes.txt'):
+    (tmp_path / name).touch()
+  assert [p.name for p in images.list_images(tmp_path)] == ['a.png', 'b.JPG']
+  with pytest.raises(FileNotFoundError, match='not a folder'):
+    images.list_images(tmp_path / 'none')
+  (tmp_path / 'empty').mkdir()
+  with pytest.raises(FileNotFoundError, match='holds no'):
+    images.list_images(tmp_path / 'empty')
