@@ -98,8 +98,8 @@ def comparison(
 ) -> None:
   """Writes labelled images side by side, each with the same enlarged detail.
 
-  The detail is where the images differ most. Smaller images (the input) are
-  enlarged likewise.
+  The detail is where the images differ most. The input may be smaller: its
+  pixels are repeated.
 
   Args:
     path: a PNG file.
@@ -110,7 +110,7 @@ def comparison(
   pixels = {label: _to_uint8(x, label) for label, x in images.items()}
   height, width = max(x.shape[:2] for x in pixels.values())
   size = round(width * scale), round(height * scale)
-  panels = [Image.fromarray(_enlarge(x, *size[::-1])) for x in pixels.values()]
+  panels = [Image.fromarray(_enlarge(x, *size)) for x in pixels.values()]
   # An inset of 0.4 of the short side never covers the box it enlarges.
   side = round(0.4 * min(size) / zoom)
   box = _crop_box(np.stack([np.asarray(x) for x in panels]), side)
@@ -179,7 +179,7 @@ def _view(view: Mapping[str, Any]) -> dict:
   label, images = view['name'], view['images']
   images = {k: _to_uint8(x, f'{label} / {k}') for k, x in images.items()}
   height, width = max(x.shape[:2] for x in images.values())
-  images = {k: _enlarge(x, height, width) for k, x in images.items()}
+  images = {k: _enlarge(x, width, height) for k, x in images.items()}
   methods, truth = dict(images), view.get('truth')
   expected = methods.pop(truth, None)
   side = min(max(min(height, width) // 4, 24), height, width)
@@ -188,8 +188,8 @@ def _view(view: Mapping[str, Any]) -> dict:
   crops = {k: x[top:bottom, left:right] for k, x in images.items()}
   errors, psnr = {}, {}
   if expected is not None:
-    detail = crops[truth] / 255.0
-    errors = {k: np.abs(crops[k] / 255.0 - detail).mean(-1) for k in methods}
+    exact = crops[truth] / 255.0
+    errors = {k: np.abs(crops[k] / 255.0 - exact).mean(-1) for k in methods}
     psnr = {k: _psnr(x, expected) for k, x in methods.items()}
   # One scale for all methods of a view, so that brightness can be compared.
   max_error = max([np.quantile(x, 0.99) for x in errors.values()] + [1 / 255])
@@ -275,7 +275,7 @@ def _to_uint8(image: np.ndarray, name: str) -> np.ndarray:
   return np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
 
 
-def _enlarge(image: np.ndarray, height: int, width: int) -> np.ndarray:
+def _enlarge(image: np.ndarray, width: int, height: int) -> np.ndarray:
   """Repeats pixels, so that a coarse image looks as coarse as it is."""
   pixels = Image.fromarray(image)
   return np.asarray(pixels.resize((width, height), Image.Resampling.NEAREST))
