@@ -1,0 +1,65 @@
+"""Every config loads in each of its sizes and holds nothing but values."""
+
+import importlib.util
+import pathlib
+
+import ml_collections
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+VALUES = (bool, int, float, str, type(None))
+
+
+def _load(path):
+  spec = importlib.util.spec_from_file_location(f'config_{path.stem}', path)
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module
+
+
+FILES = [
+  path
+  for path in sorted((ROOT / 'configs').rglob('*.py'))
+  if 'def get_config' in path.read_text()
+]
+CASES = [
+  pytest.param(path, arg, id=f'{path.relative_to(ROOT)}:{arg}')
+  for path in FILES
+  for arg in ('', 'smoke')
+  if not arg or f"'{arg}'" in path.read_text()
+]
+
+
+def _strangers(value, where=''):
+  """Paths in a config, with the types there, that are not plain values."""
+  if isinstance(value, ml_collections.ConfigDict | dict):
+    inner = [(f'{where}.{key}', item) for key, item in value.items()]
+  elif isinstance(value, tuple | list):
+    inner = [(f'{where}[{i}]', item) for i, item in enumerate(value)]
+  else:
+    inner = []
+    if not isinstance(value, VALUES):
+      return [f'{where}: {type(value).__name__}']
+  return [bad for at, item in inner for bad in _strangers(item, at)]
+
+
+@pytest.mark.parametrize('path, arg', CASES)
+def test_a_config_is_plain_values(path, arg):
+  config = _load(path).get_config(arg)
+  assert isinstance(config, ml_collections.ConfigDict)
+  assert not _strangers(config)
+
+
+@pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
+def test_a_config_says_what_to_expect(path):
+  assert _load(path).__doc__, 'a docstring gives the command and the time'
+
+
+@pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
+def test_a_config_file_is_importable_by_its_name(path):
+  assert path.stem.isidentifier()
+
+
+def test_a_callable_is_told_from_a_value():
+  config = dict(a=dict(b=(1, 'x', None)), f=[max])
+  assert _strangers(config) == ['.f[0]: builtin_function_or_method']
