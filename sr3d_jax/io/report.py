@@ -28,7 +28,7 @@ _COLUMNS = (
   ('lr_psnr', 'LR-PSNR, dB', '{:.2f}', +1),
   ('splats', 'splats', '{:,.0f}', 0),
   ('steps', 'steps', '{:,.0f}', 0),
-  ('seconds', 'time', '{}', 0),
+  ('seconds', 'time', '', 0),
 )
 _TEMPLATE = Path(__file__).with_name('report.html')
 _JPEG = {'format': 'JPEG', 'quality': 92, 'subsampling': 0}
@@ -161,9 +161,8 @@ def _table(table: Sequence[Mapping[str, Any]]) -> dict:
 def _cell(key: str, form: str, value: float | None) -> dict:
   if _finite(value) is None:
     return {'text': '–' if value is None else str(float(value)), 'best': False}
-  if key == 'seconds':
-    value = _duration(value)
-  return {'text': form.format(value), 'best': False}
+  text = _duration(value) if key == 'seconds' else form.format(value)
+  return {'text': text, 'best': False}
 
 
 def _duration(seconds: float) -> str:
@@ -232,9 +231,8 @@ def _with_inset(
   panel = panel.copy()
   panel.paste(detail, (x, y))
   draw = ImageDraw.Draw(panel)
-  for frame in (box, (x, y, x + side, y + side)):
-    right, bottom = frame[2] - 1, frame[3] - 1
-    draw.rectangle((*frame[:2], right, bottom), outline='white', width=line)
+  for x0, y0, x1, y1 in (box, (x, y, x + side, y + side)):
+    draw.rectangle((x0, y0, x1 - 1, y1 - 1), outline='white', width=line)
   return panel
 
 
