@@ -111,7 +111,13 @@ def load_garden(
     data['Ks'][0].astype(np.float64),
     np.array([data['width'], data['height']]),
   )
-  splats = (means2d, conics, opacities[chosen], data['colors'][chosen] / 255, depths)
+  splats = (
+    means2d,
+    conics,
+    opacities[chosen],
+    data['colors'][chosen] / 255,
+    depths,
+  )
   splats = tuple(x.astype(np.float32) for x in splats)
   width, height = int(data['width']), int(data['height'])
   return Spec(splats, width, height, np.array([0.1, 0.2, 0.3], np.float32))

@@ -7,6 +7,10 @@ again with one scalar a pixel, so it meets the same stop decisions.
 
 A saturated pixel keeps its transmittance with a minus sign: then no product
 with it can exceed the minimum, and no mask is carried.
+
+Arrays over pixels are [K, B, P]: K splats of a step, B tiles of a block and the
+P pixels of a tile, flat. XLA turns this order into long vector loops; with rows
+and columns apart the same arithmetic takes several times as long on a CPU.
 """
 
 from typing import NamedTuple
@@ -17,8 +21,8 @@ import jax.numpy as jnp
 from sr3d_kernels import tiles
 from sr3d_kernels.rasterize import constants
 
-BLOCK = 16  # tiles that advance together; small, since lengths are skewed
-CHUNK = 8  # splats a step
+BLOCK = 32  # tiles that advance together; small, since lengths are skewed
+CHUNK = 4  # splats a step
 
 _LOG2_E = 1.4426950408889634
 
@@ -86,8 +90,7 @@ def backward(residuals, cotangents, *, width, height, with_abs):
   planes = _tile(planes, width, height)
 
   def step(sums, block):
-    v_block = _padded_take(planes, block.tile)
-    args = (block, table, splats, v_block, width, height, with_abs)
+    args = (block, table, splats, planes, width, height, with_abs)
     return _pull_block(sums, *args), None
 
   num_channels = image.shape[-1]
@@ -118,16 +121,17 @@ def _make_blocks(lists, width, height):
 
 
 def _tile(image, width, height):
-  """[H, W, C] -> [num_tiles, C, S, S]; pixels outside are zeros."""
+  """[H, W, C] -> [num_tiles, C, P]; pixels outside are zeros."""
   across, down = tiles.grid(width, height)
   size = tiles.SIZE
   padding = (0, down * size - height), (0, across * size - width), (0, 0)
   image = jnp.pad(image, padding).reshape(down, size, across, size, -1)
-  return image.transpose(0, 2, 4, 1, 3).reshape(down * across, -1, size, size)
+  image = image.transpose(0, 2, 4, 1, 3)
+  return image.reshape(down * across, -1, size * size)
 
 
 def _untile(drawn, tile, width, height):
-  """[num_blocks, B, C, S, S] of the tiles `tile` -> [H, W, C]."""
+  """[num_blocks, B, C, P] of the tiles `tile` -> [H, W, C]."""
   across, down = tiles.grid(width, height)
   size = tiles.SIZE
   drawn = drawn.reshape(-1, *drawn.shape[2:])
@@ -137,159 +141,146 @@ def _untile(drawn, tile, width, height):
   return image.reshape(down * size, across * size, -1)[:height, :width]
 
 
-def _padded_take(planes, tile):
-  return jnp.take(planes, tile, axis=0, mode='fill', fill_value=0)
-
-
 def _pixels(block, width, height, dtype):
-  """Centres x [B, 1, S], y [B, S, 1], and which are inside [B, S, S]."""
+  """Of the tile centres x, y [B]; of the pixels u, v [P] about them, px.
+
+  Also the transmittance [B, P] to start from: -1 outside of the image.
+  """
   across, _ = tiles.grid(width, height)
   size = tiles.SIZE
-  offset = jnp.arange(size, dtype=dtype) + 0.5
-  x = (block.tile % across * size)[:, None, None] + offset
-  y = (block.tile // across * size)[:, None, None] + offset[:, None]
-  return x, y, (x < width) & (y < height)
+  offset = jnp.arange(size, dtype=dtype) - (size - 1) / 2
+  u, v = jnp.tile(offset, size), jnp.repeat(offset, size)
+  x = (block.tile % across * size + size / 2).astype(dtype)
+  y = (block.tile // across * size + size / 2).astype(dtype)
+  is_inside = (x[:, None] + u < width) & (y[:, None] + v < height)
+  return x, y, u, v, jnp.where(is_inside, 1.0, -1.0).astype(dtype)
 
 
-def _take_rows(table, splats, block, step):
+def _take_rows(table, splats, block, step, x, y):
   """The next `CHUNK` splats of every tile; past the end, of opacity zero.
 
   Returns:
-    [B, K] index, len(table) past the end, and [B, K, 6 + C] rows.
+    [K, B] index, len(table) past the end, and [K, B, 6 + C] rows with means
+    about the tile's centre.
   """
-  slot = block.start[:, None] + step * CHUNK + jnp.arange(CHUNK)
+  slot = block.start + step * CHUNK + jnp.arange(CHUNK)[:, None]
   index = splats[jnp.minimum(slot, len(splats) - 1)]
-  index = jnp.where(slot < block.end[:, None], index, len(table))
+  index = jnp.where(slot < block.end, index, len(table))
   rows = jnp.take(table, index, axis=0, mode='fill', fill_value=0)
-  # Without the barrier every loop over the pixels repeats the gather.
-  return jax.lax.optimization_barrier((index, rows))
+  offset = jnp.stack([x, y], axis=-1)
+  return index, rows.at[..., :2].add(-offset)
 
 
-def _alphas(rows, x, y):
-  """[B, K, S, S] alphas."""
-  mean_x, mean_y, xx, xy, yy, opacities = (
-    rows[..., i, None, None] for i in range(6)
-  )
-  dx, dy = mean_x - x[:, None], mean_y - y[:, None]
+def _alphas(rows, u, v):
+  """[K, B, P]."""
+  x, y, xx, xy, yy, opacities = (rows[..., i, None] for i in range(6))
+  dx, dy = x - u, y - v
   raw = opacities * jnp.exp(-0.5 * (xx * dx * dx + yy * dy * dy) - xy * dx * dy)
   alphas = jnp.minimum(raw, constants.ALPHA_MAX)
   return jnp.where(raw >= constants.ALPHA_MIN, alphas, 0)
 
 
-def _advance(transmittance, alphas):
-  """One step: before and weights [B, K, S, S], and the next transmittance.
-
-  The running product only falls, so a pixel is drawn while it exceeds the
-  minimum, and what is left is its last value that does.
-  """
-  after = [transmittance]
-  for k in range(CHUNK):
-    after.append(after[-1] * (1 - alphas[:, k]))
-  before, after = (jnp.stack(x, axis=1) for x in (after[:-1], after[1:]))
-  before, after = jax.lax.optimization_barrier((before, after))
+def _advance(transmittance, alpha):
+  """One splat: its weight and the next transmittance, negative once dead."""
+  after = transmittance * (1 - alpha)
   is_drawn = after > constants.TRANSMITTANCE_MIN
-  weights = jnp.where(is_drawn, alphas * before, 0)
-  start = jnp.abs(transmittance)
-  left = jnp.where(is_drawn, after, start[:, None]).min(axis=1)
-  return before, weights, jnp.where(is_drawn[:, -1], left, -left)
+  weight = jnp.where(is_drawn, alpha * transmittance, 0)
+  return weight, jnp.where(is_drawn, after, -jnp.abs(transmittance))
 
 
 def _is_busy(step, block, transmittance):
   """Whether a tile has both splats and light left."""
   has_splats = block.start + step * CHUNK < block.end
-  return jnp.any(has_splats & (transmittance > 0).any(axis=(1, 2)))
+  return jnp.any(has_splats & (transmittance > 0).any(axis=1))
 
 
 def _draw_block(block, table, splats, width, height):
-  """[B, C + 1, S, S]: the channels, then the transmittance."""
-  x, y, is_inside = _pixels(block, width, height, table.dtype)
+  """[B, C + 1, P]: the channels, then the transmittance."""
+  x, y, u, v, transmittance = _pixels(block, width, height, table.dtype)
 
   def step(carry):
     i, transmittance, image = carry
-    _, rows = _take_rows(table, splats, block, i)
-    alphas = jax.lax.optimization_barrier(_alphas(rows, x, y))
-    _, weights, transmittance = _advance(transmittance, alphas)
-    image += jnp.einsum('bkyx,bkc->bcyx', weights, rows[..., 6:])
+    _, rows = _take_rows(table, splats, block, i, x, y)
+    alphas = _alphas(rows, u, v)
+    weights = []
+    for alpha in alphas:
+      weight, transmittance = _advance(transmittance, alpha)
+      weights.append(weight)
+    image += jnp.einsum('kbp,kbc->bcp', jnp.stack(weights), rows[..., 6:])
     return i + 1, transmittance, image
 
-  shape = (len(block.tile), table.shape[1] - 6, tiles.SIZE, tiles.SIZE)
-  start = (
-    jnp.int32(0),
-    jnp.where(is_inside, 1.0, -1.0).astype(table.dtype),
-    jnp.zeros(shape, table.dtype),
-  )
+  shape = (len(block.tile), table.shape[1] - 6, tiles.SIZE**2)
+  start = (jnp.int32(0), transmittance, jnp.zeros(shape, table.dtype))
   _, transmittance, image = jax.lax.while_loop(
     lambda carry: _is_busy(carry[0], block, carry[1]), step, start
   )
   return jnp.concatenate([image, jnp.abs(transmittance)[:, None]], axis=1)
 
 
-def _pull_block(sums, block, table, splats, v_block, width, height, with_abs):
+def _pull_block(sums, block, table, splats, planes, width, height, with_abs):
   """Adds one block's cotangents to `sums` [N, 8 + C].
 
   Columns: means2d (2), conics (3), opacity, |means2d| (2), channels.
+
+    S <- S - w u,  dL/dalpha = T u - S / (1 - alpha),  with u = v_image . channels
   """
-  x, y, is_inside = _pixels(block, width, height, table.dtype)
-  v_image, rest = v_block[:, :-1], v_block[:, -1]
-  until = jnp.tril(jnp.ones((CHUNK, CHUNK), table.dtype))
+  x, y, u, v, transmittance = _pixels(block, width, height, table.dtype)
+  planes = jnp.take(planes, block.tile, axis=0, mode='fill', fill_value=0)
+  v_image, rest = planes[:, :-1], planes[:, -1]
 
   def step(carry):
     i, transmittance, rest, sums = carry
-    index, rows = _take_rows(table, splats, block, i)
-    alphas = jax.lax.optimization_barrier(_alphas(rows, x, y))
-    before, weights, transmittance = _advance(transmittance, alphas)
-    us = jnp.einsum('bcyx,bkc->bkyx', v_image, rows[..., 6:])
-    shares = jnp.einsum('kj,bjyx->bkyx', until, weights * us)
-    rests = rest[:, None] - shares
-    v_alphas = before * us - rests / (1 - alphas)
-    is_smooth = (weights > 0) & (alphas < constants.ALPHA_MAX)
-    slopes = jnp.where(is_smooth, -alphas * v_alphas, 0)
-    slopes = jax.lax.optimization_barrier(slopes)
-    v_geometry = _moments(rows, slopes, x, y, with_abs)
-    v_channels = jnp.einsum('bkyx,bcyx->bkc', weights, v_image)
-    update = jnp.concatenate([v_geometry, v_channels], axis=-1)
+    index, rows = _take_rows(table, splats, block, i, x, y)
+    alphas = _alphas(rows, u, v)
+    us = jnp.einsum('bcp,kbc->kbp', v_image, rows[..., 6:])
+    weights, slopes = [], []
+    for alpha, value in zip(alphas, us):
+      before = transmittance
+      weight, transmittance = _advance(before, alpha)
+      rest = rest - weight * value
+      v_alpha = before * value - rest / (1 - alpha)
+      is_smooth = (weight > 0) & (alpha < constants.ALPHA_MAX)
+      weights.append(weight)
+      slopes.append(jnp.where(is_smooth, -alpha * v_alpha, 0))
+    slopes = jnp.stack(slopes)
+    v_channels = jnp.einsum('kbp,bcp->kbc', jnp.stack(weights), v_image)
+    update = [_pull_geometry(rows, slopes, u, v)]
+    update.append(_absolute(rows, slopes, u, v, with_abs))
+    update = jnp.concatenate([*update, v_channels], axis=-1)
     sums = sums.at[index].add(update, mode='drop')
-    return i + 1, transmittance, rests[:, -1], sums
+    return i + 1, transmittance, rest, sums
 
-  start = jnp.where(is_inside, 1.0, -1.0).astype(table.dtype)
-  carry = (jnp.int32(0), start, rest, sums)
+  carry = (jnp.int32(0), transmittance, rest, sums)
   return jax.lax.while_loop(
     lambda carry: _is_busy(carry[0], block, carry[1]), step, carry
   )[-1]
 
 
-def _moments(rows, slopes, x, y, with_abs):
-  """Pixel sums of s = dL/dsigma, turned into gradients: [B, K, 8].
+def _pull_geometry(rows, slopes, u, v):
+  """Cotangents of means2d, conics and opacities: [K, B, 6].
 
-  means2d, conics, opacity and |means2d|, since sigma = (xx dx^2 + yy dy^2) / 2
-  + xy dx dy and raw = opacity exp(-sigma). The moments about the splat come
-  from those about the tile's centre, which are one product with a constant.
+  They are moments of s = dL/dsigma, since raw = opacity exp(-sigma) with
+  sigma = (xx dx^2 + yy dy^2) / 2 + xy dx dy. Moments about the splat come from
+  those about the tile's centre, which are one product with a constant matrix.
   """
-  size = tiles.SIZE
-  u = jnp.arange(size, dtype=slopes.dtype) - (size - 1) / 2
-  v, u = jnp.meshgrid(u, u, indexing='ij')
   basis = jnp.stack([u**0, u, v, u * u, u * v, v * v], axis=-1)
-  n = jnp.einsum('bkp,pm->bkm', slopes.reshape(*slopes.shape[:2], -1),
-                 basis.reshape(size * size, 6))
+  n = jnp.einsum('kbp,pm->kbm', slopes, basis)
   n0, nx, ny, nxx, nxy, nyy = jnp.moveaxis(n, -1, 0)
-  mean_x, mean_y, xx, xy, yy, opacities = jnp.moveaxis(rows[..., :6], -1, 0)
-  cx = mean_x - x[:, :, 0] - (size - 1) / 2
-  cy = mean_y - y[:, 0, :] - (size - 1) / 2
-  m10, m01 = cx * n0 - nx, cy * n0 - ny
-  m20 = cx * (cx * n0 - 2 * nx) + nxx
-  m11 = cx * (cy * n0 - ny) - cy * nx + nxy
-  m02 = cy * (cy * n0 - 2 * ny) + nyy
-  v_x, v_y = xx * m10 + xy * m01, xy * m10 + yy * m01
+  x, y, xx, xy, yy, opacities = jnp.moveaxis(rows[..., :6], -1, 0)
+  mx, my = x * n0 - nx, y * n0 - ny
+  mxx = x * (mx - nx) + nxx
+  mxy = x * my - y * nx + nxy
+  myy = y * (my - ny) + nyy
   v_opacities = -n0 / jnp.where(opacities > 0, opacities, 1)
-  absolute = (jnp.zeros_like(n0),) * 2
-  if with_abs:
-    dx = mean_x[..., None, None] - x[:, None]
-    dy = mean_y[..., None, None] - y[:, None]
-    xx4, xy4, yy4 = (t[..., None, None] for t in (xx, xy, yy))
-    absolute = (
-      jnp.abs(slopes * (xx4 * dx + xy4 * dy)).sum((-2, -1)),
-      jnp.abs(slopes * (xy4 * dx + yy4 * dy)).sum((-2, -1)),
-    )
-  return jnp.stack(
-    [v_x, v_y, m20 / 2, m11, m02 / 2, v_opacities, *absolute], axis=-1
-  )
+  v_means = xx * mx + xy * my, xy * mx + yy * my
+  return jnp.stack([*v_means, mxx / 2, mxy, myy / 2, v_opacities], axis=-1)
+
+
+def _absolute(rows, slopes, u, v, with_abs):
+  """Sums over pixels of |dL/dmeans2d|: [K, B, 2], zeros unless asked for."""
+  if not with_abs:
+    return jnp.zeros((*rows.shape[:2], 2), rows.dtype)
+  x, y, xx, xy, yy = (rows[..., i, None] for i in range(5))
+  dx, dy = x - u, y - v
+  v_means = slopes * (xx * dx + xy * dy), slopes * (xy * dx + yy * dy)
+  return jnp.stack([jnp.abs(x).sum(-1) for x in v_means], axis=-1)
