@@ -7,15 +7,19 @@ is here, as functions on arrays.
 import collections
 import dataclasses
 import functools
+import warnings
 from collections.abc import Iterable
 
 import numpy as np
 import scipy.ndimage
 
+from sr3d_jax import geometry
 from sr3d_jax import image as image_lib
+from sr3d_jax.io import colmap
 from sr3d_jax.types import Camera, Scene, Views
 
 Color = tuple[float, float, float]
+MIN_POINTS = 100  # fewer triangulated ones are no use as a start
 TEST_EVERY = 8  # of the sorted names: the field's habit since LLFF
 
 
@@ -120,6 +124,50 @@ def make_scene(
     colors=none if colors is None else np.asarray(colors, np.float32),
     background=tuple(background),
   )
+
+
+def find_points(
+  views: Views, *, triangulate: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
+  """Points for a capture whose files have none.
+
+  Args:
+    views: training views; the poses stay as they are.
+    triangulate: whether to look for points at all; the result is cached.
+
+  Returns:
+    [P, 3] points and [P, 3] colours: triangulated by COLMAP, or random where
+    most cameras look if pycolmap is absent or nothing matches (it says so).
+  """
+  if not triangulate:
+    return np.zeros((0, 3), np.float32), np.zeros((0, 3), np.float32)
+  reason = 'pycolmap is absent (pip install sr3d_jax[data])'
+  if colmap.is_available():
+    points, colors = colmap.triangulate(views)
+    if len(points) >= MIN_POINTS:
+      return points, colors
+    reason = f'COLMAP triangulated only {len(points)} points'
+  warnings.warn(f'{reason}: the scene starts from random points', stacklevel=2)
+  points = random_points(np.random.default_rng(0), views.cameras)
+  return points, np.full_like(points, 0.5)
+
+
+def random_points(
+  rng: np.random.Generator, cameras: Camera, num_points: int = 20_000
+) -> np.ndarray:
+  """At most `num_points` points [P, 3], each seen by half of the cameras."""
+  poses = np.asarray(cameras.world_to_cam)
+  center = np.asarray(geometry.scene_center(cameras.world_to_cam))
+  reach = np.linalg.norm(np.asarray(cameras.position) - center, axis=-1).max()
+  points = center + rng.uniform(-reach, reach, (4 * num_points, 3))
+  num_seen = np.zeros(len(points), int)
+  for pose, focal, middle in zip(poses, cameras.focal, cameras.center):
+    local = points @ pose[:3, :3].T + pose[:3, 3]
+    depth = np.maximum(local[:, 2:], 1e-6)
+    pixels = local[:, :2] / depth * focal + middle
+    is_inside = (pixels >= 0) & (pixels < (cameras.width, cameras.height))
+    num_seen += is_inside.all(axis=-1) & (local[:, 2] > 0.05 * reach)
+  return points[2 * num_seen >= len(poses)][:num_points].astype(np.float32)
 
 
 def pick(views: Views, chosen: np.ndarray) -> Views:

@@ -22,6 +22,7 @@ def make(
   images: str = 'images',
   size: tuple[int, int] | None = None,
   downscale: float | None = None,
+  triangulate: bool = True,
   background: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> Scene:
   """Loads one image folder of the scene; every eighth view is a test view.
@@ -31,6 +32,8 @@ def make(
     images: the folder of photos, such as 'images_2'; focal lengths follow.
     size: (width, height) of the views; None keeps the photos' size.
     downscale: in place of `size`, the factor to shrink by.
+    triangulate: whether to look for points where no `points3D.ply` is; see
+      `capture.find_points`.
     background: lies behind transparent pixels.
 
   Returns:
@@ -44,9 +47,11 @@ def make(
     background=background,
   )
   points_path = folder / 'points3D.ply'
-  points, colors = (
-    ply.load_points(points_path) if points_path.exists() else (None, None)
-  )
+  if points_path.exists():
+    points, colors = ply.load_points(points_path)
+  else:
+    train = capture.pick(views, ~is_test)
+    points, colors = capture.find_points(train, triangulate=triangulate)
   return capture.make_scene(
     folder.name,
     views,

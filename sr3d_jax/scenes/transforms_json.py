@@ -28,6 +28,7 @@ def make(
   size: tuple[int, int] | None = None,
   downscale: float | None = None,
   masks: str = 'composite',
+  triangulate: bool = True,
   background: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> Scene:
   """Loads the frames whose files are there, sorted by name.
@@ -40,6 +41,8 @@ def make(
     size: (width, height) of the views; None keeps the photos' size.
     downscale: in place of `size`, the factor to shrink by.
     masks: 'composite' or 'ignore', see `capture.make_views`.
+    triangulate: whether to look for points where no `points3D.ply` is; see
+      `capture.find_points`.
     background: lies behind transparent and masked pixels.
 
   Returns:
@@ -57,9 +60,11 @@ def make(
     background=background,
   )
   points_path = path.parent / 'points3D.ply'
-  points, colors = (
-    ply.load_points(points_path) if points_path.exists() else (None, None)
-  )
+  if points_path.exists():
+    points, colors = ply.load_points(points_path)
+  else:
+    train = capture.pick(views, ~is_test)
+    points, colors = capture.find_points(train, triangulate=triangulate)
   return capture.make_scene(
     path.parent.name,
     views,

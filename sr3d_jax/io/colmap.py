@@ -1,0 +1,113 @@
+"""Structure from motion with COLMAP, through pycolmap (an optional extra).
+
+Photos whose cameras are known get points without moving the cameras: features
+are found, matched between all pairs and triangulated.
+"""
+
+import hashlib
+import importlib.util
+import os
+import pathlib
+import tempfile
+
+import numpy as np
+from PIL import Image
+
+from sr3d_jax.types import Array, Camera, Views
+
+CACHE = pathlib.Path('~/.cache/sr3d_jax/points')
+
+
+def is_available() -> bool:
+  """Whether pycolmap can be imported."""
+  return importlib.util.find_spec('pycolmap') is not None
+
+
+def triangulate(
+  views: Views, *, cache: str | os.PathLike = CACHE
+) -> tuple[Array, Array]:
+  """Finds points that posed views share; the poses stay as they are.
+
+  Args:
+    views: [V, H, W, 3] pinhole views.
+    cache: folder that keeps the result under a hash of the views.
+
+  Returns:
+    [P, 3] points, scene units, and [P, 3] colours in [0, 1]; P is 0 where
+    nothing matches.
+  """
+  images = np.round(255 * np.asarray(views.images)).astype(np.uint8)
+  path = pathlib.Path(cache).expanduser() / f'{_digest(images, views)}.npz'
+  if not path.exists():
+    with tempfile.TemporaryDirectory() as folder:
+      points, colors = _triangulate(pathlib.Path(folder), images, views.cameras)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f'.{os.getpid()}.npz')
+    np.savez(partial, points=points, colors=colors)
+    os.replace(partial, path)
+  with np.load(path) as file:
+    return file['points'], file['colors'].astype(np.float32) / 255
+
+
+def _triangulate(
+  folder: pathlib.Path, images: np.ndarray, cameras: Camera
+) -> tuple[np.ndarray, np.ndarray]:
+  """Points [P, 3] float32 and colours [P, 3] uint8."""
+  pycolmap = importlib.import_module('pycolmap')
+  photos, database = folder / 'photos', folder / 'database.db'
+  photos.mkdir()
+  for i, image in enumerate(images):
+    Image.fromarray(image).save(photos / f'{i:05d}.png')
+  pycolmap.extract_features(
+    database, photos, camera_mode=pycolmap.CameraMode.PER_IMAGE
+  )
+  _set_intrinsics(pycolmap, database, cameras)
+  pycolmap.match_exhaustive(database)
+  model = _posed_model(pycolmap, database, cameras)
+  (folder / 'model').mkdir()
+  model = pycolmap.triangulate_points(model, database, photos, folder / 'model')
+  found = list(model.points3D.values())
+  return (
+    np.array([p.xyz for p in found], np.float32).reshape(-1, 3),
+    np.array([p.color for p in found], np.uint8).reshape(-1, 3),
+  )
+
+
+def _set_intrinsics(pycolmap, database: pathlib.Path, cameras: Camera) -> None:
+  """Replaces guessed intrinsics by known ones, before geometry is verified."""
+  with pycolmap.Database.open(database) as opened:
+    for image in opened.read_all_images():
+      i = int(image.name[:5])
+      camera = pycolmap.Camera(
+        model='PINHOLE',
+        width=cameras.width,
+        height=cameras.height,
+        params=[*map(float, cameras.focal[i]), *map(float, cameras.center[i])],
+        camera_id=image.camera_id,
+      )
+      camera.has_prior_focal_length = True
+      opened.update_camera(camera)
+
+
+def _posed_model(pycolmap, database: pathlib.Path, cameras: Camera):
+  """A reconstruction without points that holds the known poses."""
+  model = pycolmap.Reconstruction()
+  with pycolmap.Database.open(database) as opened:
+    for camera in opened.read_all_cameras():
+      model.add_camera_with_trivial_rig(camera)
+    for image in opened.read_all_images():
+      pose = np.asarray(cameras.world_to_cam[int(image.name[:5])], np.float64)
+      rotation = pycolmap.Rotation3d(pose[:3, :3])
+      model.add_image_with_trivial_frame(
+        image, pycolmap.Rigid3d(rotation, pose[:3, 3])
+      )
+  return model
+
+
+def _digest(images: np.ndarray, views: Views) -> str:
+  """Names the views by their content."""
+  cameras = views.cameras
+  digest = hashlib.sha256(images.tobytes())
+  for values in (cameras.world_to_cam, cameras.focal, cameras.center):
+    digest.update(np.asarray(values, np.float32).tobytes())
+  return digest.hexdigest()[:24]
