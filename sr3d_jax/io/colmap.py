@@ -9,6 +9,7 @@ import importlib.util
 import os
 import pathlib
 import tempfile
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -16,11 +17,77 @@ from PIL import Image
 from sr3d_jax.types import Array, Camera, Views
 
 CACHE = pathlib.Path('~/.cache/sr3d_jax/points')
+LENSES = {  # what follows the focal lengths and the centre
+  'SIMPLE_PINHOLE': (),
+  'PINHOLE': (),
+  'SIMPLE_RADIAL': ('k1',),
+  'RADIAL': ('k1', 'k2'),
+  'OPENCV': ('k1', 'k2', 'p1', 'p2'),
+}
 
 
 def is_available() -> bool:
   """Whether pycolmap can be imported."""
   return importlib.util.find_spec('pycolmap') is not None
+
+
+class Photo(NamedTuple):
+  """One registered image of a model."""
+
+  name: str
+  world_to_cam: np.ndarray  # [4, 4]
+  focal: tuple[float, float]  # px
+  center: tuple[float, float]  # px
+  size: tuple[int, int]  # width, height
+  lens: tuple[float, ...]  # k1, k2, p1, p2, k3
+
+
+def read_model(
+  folder: str | os.PathLike,
+) -> tuple[list[Photo], np.ndarray, np.ndarray]:
+  """Reads a COLMAP model, binary or text.
+
+  Args:
+    folder: holds `cameras`, `images` and `points3D`.
+
+  Returns:
+    The photos sorted by name, [P, 3] points, [P, 3] colours in [0, 1].
+  """
+  if not is_available():
+    raise ImportError('reading COLMAP models wants pip install sr3d_jax[data]')
+  pycolmap = importlib.import_module('pycolmap')
+  model = pycolmap.Reconstruction(str(folder))
+  photos = [
+    _photo(image, model.cameras[image.camera_id])
+    for image in model.images.values()
+    if image.has_pose
+  ]
+  found = list(model.points3D.values())
+  points = np.array([p.xyz for p in found], np.float32).reshape(-1, 3)
+  colors = np.array([p.color for p in found], np.float32).reshape(-1, 3) / 255
+  return sorted(photos, key=lambda photo: photo.name), points, colors
+
+
+def _photo(image, camera) -> Photo:
+  """A pycolmap image and its camera as plain values."""
+  model = camera.model.name
+  if model not in LENSES:
+    raise ValueError(
+      f'{image.name} has camera model {model}, known are {", ".join(LENSES)}: '
+      'undistort the photos first'
+    )
+  pose = np.eye(4)
+  pose[:3] = image.cam_from_world().matrix()
+  num_pinhole = 3 if len(camera.focal_length_idxs()) == 1 else 4
+  rest = dict(zip(LENSES[model], camera.params[num_pinhole:]))
+  return Photo(
+    name=image.name,
+    world_to_cam=pose,
+    focal=(camera.focal_length_x, camera.focal_length_y),
+    center=(camera.principal_point_x, camera.principal_point_y),
+    size=(camera.width, camera.height),
+    lens=tuple(float(rest.get(k, 0)) for k in ('k1', 'k2', 'p1', 'p2', 'k3')),
+  )
 
 
 def triangulate(
