@@ -19,6 +19,8 @@ LOOK_AT = (-0.08, 0.1, 0.14)  # scene units: the middle of the desk
 FIELD_OF_VIEW = np.radians(44)  # across the width
 POINT_COARSENESS = 4  # first colours come from views that many times coarser
 
+LETTERS = ('S', 'R', '3', 'D', 'A', 'X')  # toy blocks show S, R and 3 in front
+
 # One row a solid: centre, half extents, yaw in degrees, textures of its faces
 # -x, +x, -y, +y, -z, +z (one name: all six; a ball's is all of it).
 CUBES = (
@@ -43,9 +45,9 @@ CUBES = (
     71,
     ('spine_c',) * 5 + ('cover_c',),
   ),
-  ((0.2, 0.32, 0.12), (0.12, 0.12, 0.12), 24, 'letters'),
-  ((0.47, 0.28, 0.1), (0.1, 0.1, 0.1), -18, 'letters'),
-  ((0.33, 0.3, 0.33), (0.09, 0.09, 0.09), 40, 'letters'),
+  ((0.2, 0.32, 0.12), (0.12, 0.12, 0.12), 24, LETTERS[4:] + LETTERS[:4]),
+  ((0.47, 0.28, 0.1), (0.1, 0.1, 0.1), -18, LETTERS[5:] + LETTERS[:5]),
+  ((0.33, 0.3, 0.33), (0.09, 0.09, 0.09), 40, LETTERS),
   ((0.82, 0.42, 0.16), (0.08, 0.08, 0.16), 10, 'checks'),
 )
 BALLS = (
@@ -54,7 +56,6 @@ BALLS = (
   ((-0.12, -0.2, 0.06), (0.06, 0.06, 0.06), 60, 'dots'),
   ((0.72, -0.05, 0.09), (0.09, 0.09, 0.09), -30, 'rings'),
 )
-LETTERS = ('S', 'R', '3', 'D', 'A', 'X')
 
 
 def make(
@@ -266,8 +267,6 @@ def _pictures(rng: np.random.Generator) -> dict[str, np.ndarray]:
 
 def _face_names(name: str | tuple[str, ...]) -> tuple[str, ...]:
   """Textures of -x, +x, -y, +y, -z, +z."""
-  if name == 'letters':
-    return LETTERS
   return name if isinstance(name, tuple) else (name,) * 6
 
 
