@@ -265,7 +265,9 @@ def convert(
     published_name(n, names) for n in template if n.endswith('.kernel')
   }
   arrays = {
-    name: np.moveaxis(a, (0, 1), (-1, -2)) if name in kernels else a
+    name: np.moveaxis(a, (0, 1), (-1, -2))
+    if name in kernels and a.ndim > 1
+    else a
     for name, a in checkpoint.items()
   }
   return _arrange(arrays, init, lambda name: published_name(name, names))

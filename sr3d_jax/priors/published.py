@@ -5,6 +5,8 @@ They enlarge by 4; at another scale the result is resized to the size asked for
 above 4 is bicubic enlargement of what the network gave.
 """
 
+from collections.abc import Mapping
+
 from sr3d_jax.io import paths
 from sr3d_jax.io import weights as weight_files
 from sr3d_jax.models import imdn, pan, rlfn
@@ -12,11 +14,25 @@ from sr3d_jax.models.blocks import upsampler
 from sr3d_jax.types import SRPrior, one_shot
 
 NETWORKS = {'imdn': imdn, 'pan': pan, 'rlfn': rlfn}
-TINY = {'scale': 4.0, 'network': 'rlfn', 'weights': None}
+TINY = {
+  'scale': 4.0,
+  'network': 'rlfn',
+  'weights': None,
+  'sizes': {
+    'channels': 4,
+    'middle_channels': 4,
+    'attention_channels': 4,
+    'num_blocks': 1,
+  },
+}
 
 
 def make(
-  *, scale: float, network: str = 'rlfn', weights: str | None
+  *,
+  scale: float,
+  network: str = 'rlfn',
+  weights: str | None,
+  sizes: Mapping[str, int] | None = None,
 ) -> SRPrior:
   """Makes the prior.
 
@@ -25,13 +41,14 @@ def make(
     network: one of `NETWORKS`.
     weights: the published .pth file, absolute or below the data folder; None
       leaves the network untrained, for tests.
+    sizes: keywords of the network's `make`; None: as published.
   """
   if network not in NETWORKS:
     raise ValueError(
       f'unknown network {network!r}: choose from {", ".join(NETWORKS)}'
     )
   module = NETWORKS[network]
-  net = module.make()
+  net = module.make(**(sizes or {}))
 
   def init(key):
     if weights is None:

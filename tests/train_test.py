@@ -1,0 +1,101 @@
+"""The training loop: it learns, resumes bit for bit and stops at NaN."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sr3d_jax import train
+from sr3d_jax.types import Network
+
+KEY = jax.random.key(0)
+TRUTH = np.array([2.0, -1.0], np.float32)
+
+
+def _loss(params, key, batch):
+  noise = 1e-3 * jax.random.normal(key)
+  error = batch['x'] @ params['w'] - batch['y'] + noise
+  return jnp.mean(error**2), {'error': jnp.mean(jnp.abs(error))}
+
+
+LINE = Network(
+  init=lambda key: {'w': jnp.zeros(2)},
+  apply=lambda params, x: x @ params['w'],
+  loss=_loss,
+)
+
+
+def _batch(step):
+  x = np.random.default_rng(step).normal(size=(8, 2)).astype(np.float32)
+  return {'x': x, 'y': x @ TRUTH}
+
+
+def _train(num_steps, state=None, batches=_batch, **options):
+  optimizer = train.adam(learning_rate=0.1, num_steps=200)
+  state = train.init(KEY, LINE, optimizer) if state is None else state
+  return list(
+    train.train(
+      KEY, LINE, batches, optimizer, state, num_steps=num_steps, **options
+    )
+  )
+
+
+def test_it_finds_the_line():
+  state, scalars = _train(200)[-1]
+  np.testing.assert_allclose(state.params['w'], TRUTH, atol=0.02)
+  assert scalars['error'] < 0.02
+  assert set(scalars) == {'error', 'loss'}
+
+
+def test_a_resumed_run_repeats_the_uninterrupted_one():
+  whole = _train(30, chunk=7)[-1][0]
+  half = _train(12, chunk=5)[-1][0]
+  resumed = _train(30, state=half, chunk=10)[-1][0]
+  jax.tree.map(np.testing.assert_array_equal, whole, resumed)
+
+
+def test_it_reports_after_each_chunk_and_at_the_end():
+  steps = [int(state.step) for state, _ in _train(25, chunk=10)]
+  assert steps == [10, 20, 25]
+
+
+def test_scalars_are_means_over_their_chunk():
+  single = [scalars['loss'] for _, scalars in _train(6, chunk=1)]
+  paired = [scalars['loss'] for _, scalars in _train(6, chunk=2)]
+  np.testing.assert_allclose(
+    paired, np.mean(np.reshape(single, (3, 2)), axis=1), rtol=1e-6
+  )
+
+
+def test_the_average_follows_the_parameters_late():
+  states = [state for state, _ in _train(40, chunk=1, ema_decay=0.9)]
+  ema = states[20].ema['w']
+  for state in states[21:]:
+    decay = min(0.9, (1 + int(state.step) - 1) / (10 + int(state.step) - 1))
+    ema = decay * ema + (1 - decay) * state.params['w']
+  np.testing.assert_allclose(states[-1].ema['w'], ema, rtol=1e-5)
+
+
+def test_a_loss_that_is_not_finite_stops_and_names_the_step():
+  def batches(step):
+    batch = _batch(step)
+    return batch | {'y': np.full(8, np.nan if step == 13 else 0, np.float32)}
+
+  with pytest.raises(FloatingPointError, match='error is nan at step 13'):
+    _train(20, batches=batches, chunk=10)
+
+
+def test_the_rate_rises_then_falls_to_nothing():
+  optimizer = train.adam(learning_rate=1.0, num_steps=100, warmup=10)
+  params = {'w': jnp.zeros(())}
+  state = optimizer.init(params)
+  sizes = []
+  for _ in range(101):
+    updates, state = optimizer.update({'w': jnp.ones(())}, state)
+    sizes.append(float(-updates['w']))
+  # with a constant gradient Adam's step is its rate
+  assert sizes[0] == 0
+  np.testing.assert_allclose(sizes[5], 0.5, rtol=1e-3)
+  np.testing.assert_allclose(sizes[10], 1.0, rtol=1e-3)
+  np.testing.assert_allclose(sizes[55], 0.5, rtol=1e-3)
+  assert sizes[100] < 1e-6
