@@ -8,7 +8,7 @@ again with one scalar a pixel, so it meets the same stop decisions.
 A saturated pixel keeps its transmittance with a minus sign: then no product
 with it can exceed the minimum, and no mask is carried.
 
-Arrays over pixels are [K, B, P]: K splats of a step, B tiles of a block and the
+Arrays over pixels are [B, K, P]: B tiles of a block, K splats of a step and the
 P pixels of a tile, flat. XLA turns this order into long vector loops; with rows
 and columns apart the same arithmetic takes several times as long on a CPU.
 """
@@ -22,7 +22,7 @@ from sr3d_kernels import tiles
 from sr3d_kernels.rasterize import constants
 
 BLOCK = 32  # tiles that advance together; small, since lengths are skewed
-CHUNK = 4  # splats a step
+CHUNK = 8  # splats a step
 
 _LOG2_E = 1.4426950408889634
 
@@ -160,19 +160,19 @@ def _take_rows(table, splats, block, step, x, y):
   """The next `CHUNK` splats of every tile; past the end, of opacity zero.
 
   Returns:
-    [K, B] index, len(table) past the end, and [K, B, 6 + C] rows with means
+    [B, K] index, len(table) past the end, and [B, K, 6 + C] rows with means
     about the tile's centre.
   """
-  slot = block.start + step * CHUNK + jnp.arange(CHUNK)[:, None]
+  slot = block.start[:, None] + step * CHUNK + jnp.arange(CHUNK)
   index = splats[jnp.minimum(slot, len(splats) - 1)]
-  index = jnp.where(slot < block.end, index, len(table))
+  index = jnp.where(slot < block.end[:, None], index, len(table))
   rows = jnp.take(table, index, axis=0, mode='fill', fill_value=0)
-  offset = jnp.stack([x, y], axis=-1)
+  offset = jnp.stack([x, y], axis=-1)[:, None]
   return index, rows.at[..., :2].add(-offset)
 
 
 def _alphas(rows, u, v):
-  """[K, B, P]."""
+  """[B, K, P]."""
   x, y, xx, xy, yy, opacities = (rows[..., i, None] for i in range(6))
   dx, dy = x - u, y - v
   raw = opacities * jnp.exp(-0.5 * (xx * dx * dx + yy * dy * dy) - xy * dx * dy)
@@ -203,10 +203,11 @@ def _draw_block(block, table, splats, width, height):
     _, rows = _take_rows(table, splats, block, i, x, y)
     alphas = _alphas(rows, u, v)
     weights = []
-    for alpha in alphas:
+    for alpha in jnp.moveaxis(alphas, 1, 0):
       weight, transmittance = _advance(transmittance, alpha)
       weights.append(weight)
-    image += jnp.einsum('kbp,kbc->bcp', jnp.stack(weights), rows[..., 6:])
+    weights = jnp.stack(weights, axis=1)
+    image += jnp.einsum('bkp,bkc->bcp', weights, rows[..., 6:])
     return i + 1, transmittance, image
 
   shape = (len(block.tile), table.shape[1] - 6, tiles.SIZE**2)
@@ -227,14 +228,15 @@ def _pull_block(sums, block, table, splats, planes, width, height, with_abs):
   x, y, u, v, transmittance = _pixels(block, width, height, table.dtype)
   planes = jnp.take(planes, block.tile, axis=0, mode='fill', fill_value=0)
   v_image, rest = planes[:, :-1], planes[:, -1]
+  v_pixels = v_image.transpose(0, 2, 1)
 
   def step(carry):
     i, transmittance, rest, sums = carry
     index, rows = _take_rows(table, splats, block, i, x, y)
     alphas = _alphas(rows, u, v)
-    us = jnp.einsum('bcp,kbc->kbp', v_image, rows[..., 6:])
+    us = jnp.einsum('bcp,bkc->bkp', v_image, rows[..., 6:])
     weights, slopes = [], []
-    for alpha, value in zip(alphas, us):
+    for alpha, value in zip(*(jnp.moveaxis(x, 1, 0) for x in (alphas, us))):
       before = transmittance
       weight, transmittance = _advance(before, alpha)
       rest = rest - weight * value
@@ -242,8 +244,8 @@ def _pull_block(sums, block, table, splats, planes, width, height, with_abs):
       is_smooth = (weight > 0) & (alpha < constants.ALPHA_MAX)
       weights.append(weight)
       slopes.append(jnp.where(is_smooth, -alpha * v_alpha, 0))
-    slopes = jnp.stack(slopes)
-    v_channels = jnp.einsum('kbp,bcp->kbc', jnp.stack(weights), v_image)
+    weights, slopes = jnp.stack(weights, axis=1), jnp.stack(slopes, axis=1)
+    v_channels = jnp.einsum('bkp,bpc->bkc', weights, v_pixels)
     update = [_pull_geometry(rows, slopes, u, v)]
     update.append(_absolute(rows, slopes, u, v, with_abs))
     update = jnp.concatenate([*update, v_channels], axis=-1)
@@ -257,14 +259,14 @@ def _pull_block(sums, block, table, splats, planes, width, height, with_abs):
 
 
 def _pull_geometry(rows, slopes, u, v):
-  """Cotangents of means2d, conics and opacities: [K, B, 6].
+  """Cotangents of means2d, conics and opacities: [B, K, 6].
 
   They are moments of s = dL/dsigma, since raw = opacity exp(-sigma) with
   sigma = (xx dx^2 + yy dy^2) / 2 + xy dx dy. Moments about the splat come from
   those about the tile's centre, which are one product with a constant matrix.
   """
   basis = jnp.stack([u**0, u, v, u * u, u * v, v * v], axis=-1)
-  n = jnp.einsum('kbp,pm->kbm', slopes, basis)
+  n = jnp.einsum('bkp,pm->bkm', slopes, basis)
   n0, nx, ny, nxx, nxy, nyy = jnp.moveaxis(n, -1, 0)
   x, y, xx, xy, yy, opacities = jnp.moveaxis(rows[..., :6], -1, 0)
   mx, my = x * n0 - nx, y * n0 - ny
@@ -277,7 +279,7 @@ def _pull_geometry(rows, slopes, u, v):
 
 
 def _absolute(rows, slopes, u, v, with_abs):
-  """Sums over pixels of |dL/dmeans2d|: [K, B, 2], zeros unless asked for."""
+  """Sums over pixels of |dL/dmeans2d|: [B, K, 2], zeros unless asked for."""
   if not with_abs:
     return jnp.zeros((*rows.shape[:2], 2), rows.dtype)
   x, y, xx, xy, yy = (rows[..., i, None] for i in range(5))
