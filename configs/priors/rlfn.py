@@ -1,4 +1,4 @@
-"""RLFN with its published weights."""
+"""RLFN with its published weights; Set5 x4: 32.10 dB."""
 
 from ml_collections import ConfigDict
 

@@ -1,0 +1,94 @@
+"""Enlarges one image, or every image of a folder.
+
+    python -m experiments.upscale_image --config=configs/priors/own.py \
+        --input=photo.jpg --output=photo_x4.png --scale=4
+
+The EXIF orientation is applied, so the result stands upright in any viewer;
+transparency is enlarged by bicubic beside the colours.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import app, flags
+from ml_collections import config_flags
+
+from sr3d_jax import image, resolve
+from sr3d_jax.io import images as image_files
+from sr3d_jax.types import Views
+
+_CONFIG = config_flags.DEFINE_config_file('config', lock_config=True)
+_INPUT = flags.DEFINE_string('input', None, 'An image, or a folder of them.')
+_OUTPUT = flags.DEFINE_string('output', None, 'The same, to be written.')
+_SCALE = flags.DEFINE_float('scale', None, 'At least 1; else of the config.')
+_SIZE = flags.DEFINE_list('size', None, 'Exact width,height, instead, px.')
+
+
+def target_size(
+  height: int, width: int, scale: float, size: list[str] | None
+) -> tuple[int, int]:
+  """The height and width asked for, by `size` (width, height) or by `scale`."""
+  if size is None:
+    return round(scale * height), round(scale * width)
+  if len(size) != 2 or not all(word.isdecimal() for word in size):
+    raise ValueError(f'size wants width,height as in 1920,1080, got {size}')
+  return int(size[1]), int(size[0])
+
+
+def upscale(
+  section: Any, picture: np.ndarray, height: int, width: int
+) -> np.ndarray:
+  """Enlarges [h, w, 3 or 4] to [height, width, 3 or 4] by a prior's section.
+
+  The prior enlarges by the larger of the two factors; where they differ, the
+  other side is then shrunk.
+  """
+  section = dict(section)
+  section['scale'] = max(height / picture.shape[0], width / picture.shape[1])
+  prior = resolve.build('priors', section)
+  key = jax.random.key(0)
+  params = prior.init(key)
+  views = Views(images=jnp.asarray(picture[None, ..., :3]), cameras=None)
+  state = prior.begin(params, key, views)
+  for i in range(prior.num_steps):
+    state, enlarged = prior.step(params, jax.random.fold_in(key, i), state, i)
+  colors = enlarged[0]
+  if colors.shape[:2] != (height, width):
+    colors = image.resize(colors, height, width)
+  alpha = image.resize(jnp.asarray(picture[..., 3:]), height, width)
+  return np.clip(np.concatenate([colors, alpha], axis=-1), 0, 1)
+
+
+def run(
+  section: Any,
+  source: Path,
+  target: Path,
+  scale: float | None,
+  size: list[str] | None,
+) -> list[Path]:
+  """Enlarges a file or the files of a folder; returns what was written."""
+  pairs = [(source, target)]
+  if source.is_dir():
+    files = image_files.list_images(source)
+    pairs = [(file, target / f'{file.stem}.png') for file in files]
+  scale = section.scale if scale is None else scale
+  for file, goal in pairs:
+    picture = image_files.load(file)
+    height, width = target_size(*picture.shape[:2], scale, size)
+    image_files.save(goal, upscale(section, picture, height, width))
+    print(f'{goal}: {width} x {height}')
+  return [goal for _, goal in pairs]
+
+
+def main(argv: list[str]) -> None:
+  del argv
+  paths = Path(_INPUT.value), Path(_OUTPUT.value)
+  run(_CONFIG.value, *paths, _SCALE.value, _SIZE.value)
+
+
+if __name__ == '__main__':
+  flags.mark_flags_as_required(['config', 'input', 'output'])
+  app.run(main)
