@@ -4,9 +4,8 @@
         --workdir=runs/lego
 """
 
-
 import jax
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import config_flags
 
 from sr3d_jax import resolve
@@ -20,7 +19,9 @@ _WORKDIR = flags.DEFINE_string('workdir', None, 'Where the results go.')
 
 
 def main(argv: list[str]) -> None:
+  """Runs the job that the flags describe."""
   del argv
+  logging.set_verbosity(logging.WARNING)
   config = _CONFIG.value
   folder = workdirs.open_workdir(_WORKDIR.value, config.to_dict())
   scene = resolve.build('scenes', config.scene)

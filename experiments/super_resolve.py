@@ -134,7 +134,9 @@ def run(config: Any, folder: Any) -> list[dict]:
 
 
 def main(argv: list[str]) -> None:
+  """Runs the job that the flags describe."""
   del argv
+  logging.set_verbosity(logging.WARNING)
   folder = workdirs.open_workdir(_WORKDIR.value, _CONFIG.value.to_dict())
   run(_CONFIG.value, folder)
 

@@ -62,9 +62,9 @@ def gather_moments(opt_state: Any, source: Array, fresh: Array) -> Any:
     return jnp.where(mask, 0.0, leaf[source])
 
   return jax.tree.map(
-    lambda node: jax.tree.map(move, node)
-    if isinstance(node, Gaussians)
-    else node,
+    lambda node: (
+      jax.tree.map(move, node) if isinstance(node, Gaussians) else node
+    ),
     opt_state,
     is_leaf=lambda node: isinstance(node, Gaussians),
   )
@@ -178,9 +178,7 @@ def densify(
   order = jnp.argsort(jnp.where(hot, -gradient, jnp.inf))
   rank = jnp.cumsum(~keep) - 1
   fill = ~keep & (rank < num_new)
-  source = jnp.where(
-    fill, order[jnp.clip(rank, 0, num - 1)], jnp.arange(num)
-  )
+  source = jnp.where(fill, order[jnp.clip(rank, 0, num - 1)], jnp.arange(num))
   parent = jnp.zeros(num, bool).at[source].max(fill)
   halves = (fill | parent) & (size > dense_fraction * extent)[source]
 
@@ -193,9 +191,7 @@ def densify(
     means=children.means + jnp.where(halves[:, None], offset, 0.0),
     log_scales=children.log_scales
     - jnp.where(halves, np.log(SPLIT_SHRINK), 0.0)[:, None],
-    opacity_logits=jnp.where(
-      keep | fill, children.opacity_logits, DEAD_LOGIT
-    ),
+    opacity_logits=jnp.where(keep | fill, children.opacity_logits, DEAD_LOGIT),
   )
   return children, source, fill | halves | ~keep
 

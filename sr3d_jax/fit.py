@@ -31,8 +31,7 @@ from sr3d_jax.types import (
   Views,
 )
 
-CAPACITY_SLACK = 1.3  # over the fullest view seen, so that growth recompiles
-# rarely
+CAPACITY_SLACK = 1.3  # over the fullest view seen, to recompile rarely
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -87,8 +86,9 @@ def _penalty(gaussians: Gaussians, extent: float, options: FitOptions) -> Array:
   return options.opacity_weight * opacity + options.scale_weight * scale
 
 
-def _view_loss(params, probe, index, views, anchor, degree, *, rep, options,
-               capacity):  # fmt: skip
+def _view_loss(
+  params, probe, index, views, anchor, degree, *, rep, options, capacity
+):
   """The loss of one view, and what it says of the screen."""
   gaussians = _with_degree(rep.gaussians(params), degree)
   output = render.render(
@@ -120,8 +120,9 @@ def _view_loss(params, probe, index, views, anchor, degree, *, rep, options,
   return loss, (output.radii > 0, output.num_slots, jnp.mean(error))
 
 
-def _batch_gradient(params, indices, views, anchor, degree, *, rep, options,
-                    capacity, batch_size):  # fmt: skip
+def _batch_gradient(
+  params, indices, views, anchor, degree, *, rep, options, capacity, batch_size
+):
   """Sums loss, gradient and statistics over this device's share of views."""
   num = rep.gaussians(params).means.shape[0]
   loss_of = functools.partial(
@@ -139,15 +140,11 @@ def _batch_gradient(params, indices, views, anchor, degree, *, rep, options,
       gradient=jnp.linalg.norm(screen * half, axis=-1) * drawn,
       count=drawn.astype(jnp.float32),
     )
-    share = (loss / batch_size, error / batch_size, gradient, stats)
-    sums, most = total
-    scaled = (
-      share[0],
-      share[1],
-      jax.tree.map(lambda g: g / batch_size, gradient),
-      stats,
+    loss, error, gradient = jax.tree.map(
+      lambda x: x / batch_size, (loss, error, gradient)
     )
-    sums = jax.tree.map(jnp.add, sums, scaled)
+    sums, most = total
+    sums = jax.tree.map(jnp.add, sums, (loss, error, gradient, stats))
     return (sums, jnp.maximum(most, slots)), None
 
   zeros = jax.tree.map(jnp.zeros_like, params)
@@ -159,8 +156,13 @@ def _batch_gradient(params, indices, views, anchor, degree, *, rep, options,
 
 
 @functools.lru_cache(maxsize=16)
-def _compiled(rep: Representation, options: FitOptions, extent: float,
-              mesh: Mesh, batch_size: int) -> tuple[Callable, Callable]:  # fmt: skip
+def _compiled(
+  rep: Representation,
+  options: FitOptions,
+  extent: float,
+  mesh: Mesh,
+  batch_size: int,
+) -> tuple[Callable, Callable]:
   """The jitted chunk and refinement of one kind of fit."""
   optimizer = rep.optimizer(extent, options.num_steps)
   replicated, split = PartitionSpec(), PartitionSpec('views')
@@ -251,6 +253,36 @@ def _check_finite(trace: dict[str, Any], first_step: int) -> None:
     )
 
 
+def _first_capacity(rep, params, cameras, options) -> int:
+  """Slots for every view as it looks now, with room to grow."""
+  return render.plan_capacity(
+    rep.gaussians(rep.refresh(params, cameras)),
+    cameras,
+    slack=CAPACITY_SLACK,
+    blur=options.blur,
+    compensation=options.compensation,
+  )
+
+
+def _run_whole(run: Callable, capacity: int) -> tuple[Any, Any, Any, int]:
+  """Runs a chunk, again from its start with more room while it overflows."""
+  while True:
+    state, stats, trace = run(capacity=capacity)
+    most = int(np.max(trace['slots']))
+    if most <= capacity:
+      return state, stats, trace, capacity
+    capacity = next_capacity(int(CAPACITY_SLACK * most))
+
+
+def _scalars(trace: dict[str, Any]) -> dict[str, float]:
+  error = max(float(np.mean(trace['error'])), 1e-12)
+  return {
+    'loss': float(np.mean(trace['loss'])),
+    'psnr': -10 * float(np.log10(error)),
+    'slots': int(np.max(trace['slots'])),
+  }
+
+
 def _check_views(views: Views, anchor: Views | None, weight: float) -> None:
   if views.images.ndim != 4 or views.images.shape[0] < 1:
     raise ValueError(
@@ -327,6 +359,7 @@ def fit(
   everywhere = NamedSharding(mesh, PartitionSpec())
   extent = float(geometry.scene_extent(views.cameras.world_to_cam))
   cameras = views.cameras
+  num_views = len(views.images)
   run_chunk, refine = _compiled(rep, options, extent, mesh, batch_size)
   opt_state = rep.optimizer(extent, num_steps).init(params)
   state = TrainState(
@@ -340,44 +373,23 @@ def fit(
   capacity = 0
   step = int(state.step)
   while step < num_steps:
-    if not capacity:
-      capacity = render.plan_capacity(
-        rep.gaussians(rep.refresh(state.params, cameras)),
-        cameras,
-        slack=CAPACITY_SLACK,
-        blur=options.blur,
-        compensation=options.compensation,
-      )
+    capacity = capacity or _first_capacity(rep, state.params, cameras, options)
     started = time.monotonic()
     count = min(chunk, num_steps - step)
     order = _view_order(
-      order_key, step * batch_size, count * batch_size, cameras.world_to_cam.shape[0]
+      order_key, step * batch_size, count * batch_size, num_views
     ).reshape(count, batch_size)
-    while True:
-      after, stats, trace = run_chunk(
-        state, views, anchor, order, capacity=capacity
-      )
-      most = int(np.max(trace['slots']))
-      if most <= capacity:
-        break
-      capacity = next_capacity(int(CAPACITY_SLACK * most))
+    run = functools.partial(run_chunk, state, views, anchor, order)
+    state, stats, trace, capacity = _run_whole(run, capacity)
     _check_finite(trace, step)
-    state, step = after, step + count
+    step += count
     if refine_start <= step <= refine_stop and step < num_steps:
       state = refine(jax.random.fold_in(refine_key, step), state, stats)
     if store is not None and (step % save_every == 0 or step == num_steps):
       store.save(step, state)
     if log is not None:
-      error = float(np.mean(trace['error']))
+      pace = (time.monotonic() - started) / count
       live = density.is_live(rep.gaussians(state.params))
-      log(
-        step,
-        {
-          'loss': float(np.mean(trace['loss'])),
-          'psnr': -10 * float(np.log10(max(error, 1e-12))),
-          'splats': int(jnp.sum(live)),
-          'slots': most,
-          'seconds_per_step': (time.monotonic() - started) / count,
-        },
-      )
+      splats = int(jnp.sum(live))
+      log(step, _scalars(trace) | {'splats': splats, 'seconds_per_step': pace})
   return rep.refresh(state.params, cameras)

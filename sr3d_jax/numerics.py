@@ -45,7 +45,7 @@ def inverse_sigmoid(p: Array) -> Array:
 
 
 def log_linear(start: float, stop: float, fraction: Array) -> Array:
-  """Interpolates geometrically from `start` to `stop` as fraction goes 0 to 1."""
+  """Interpolates geometrically: `start` at fraction 0, `stop` at 1."""
   fraction = jnp.clip(fraction, 0.0, 1.0)
   return jnp.exp((1 - fraction) * jnp.log(start) + fraction * jnp.log(stop))
 

@@ -131,9 +131,7 @@ def test_views_and_cameras_of_different_size_are_refused(scene, rep):
 def test_an_anchor_weight_without_photos_is_refused(scene, rep):
   start = rep.init(jax.random.key(0), scene)
   with pytest.raises(ValueError, match='anchor'):
-    fit(
-      jax.random.key(1), rep, start, scene.train, anchor_weight=1.0, **STEPS
-    )
+    fit(jax.random.key(1), rep, start, scene.train, anchor_weight=1.0, **STEPS)
 
 
 MANY_DEVICES = """

@@ -1,4 +1,4 @@
-"""IMDN, published weights; Set5 / Set14 / BSD100 x4: 32.21 / 28.60 / 27.56 dB."""
+"""IMDN, published weights; Set5, Set14, BSD100 x4: 32.21, 28.60, 27.56 dB."""
 
 from ml_collections import ConfigDict
 

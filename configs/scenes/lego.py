@@ -15,16 +15,18 @@ def get_config(arg: str = ''):
     name='blender',
     root='dev/scenes/nerf_synthetic/lego',
     size=(400, 400),
+    test_size=(400, 400),
+    num_points=20_000,
     background=(0.0, 0.0, 0.0),
   )
-  config.representation.update(capacity=200_000, sh_degree=3)
+  config.representation.update(capacity=200_000, sh_degree=3, init_opacity=0.1)
   config.bound = False  # there are no 800-pixel training views here
   if size == 'cpu':
     config.representation.update(capacity=40_000, sh_degree=2, growth=1.1)
     config.fit.update(num_steps=5000, refine_stop=4000, sh_every=1000)
     config.first_fit.update(num_steps=2000, refine_stop=1500)
   if size == 'smoke':
-    config.scene.size = (50, 50)
+    config.scene.update(size=(50, 50), test_size=(50, 50), num_points=500)
     config.representation.update(capacity=2000, sh_degree=0)
     config.fit.update(num_steps=20, chunk=10)
     config.first_fit.update(num_steps=20, chunk=10)

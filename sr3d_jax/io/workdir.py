@@ -1,7 +1,7 @@
 """The folder of a run: its config, and files that appear whole or not at all.
 
-    config.json  ckpts/  stats/  tb/  renders/  point_cloud/iteration_N/
-    results.json  per_view.json  cameras.json  videos/  report.html
+config.json  ckpts/  stats/  tb/  renders/  point_cloud/iteration_N/
+results.json  per_view.json  cameras.json  videos/  report.html
 """
 
 import json
@@ -41,7 +41,9 @@ def open_workdir(path: str | os.PathLike, config: dict) -> pathlib.Path:
   kept = read_json(folder / 'config.json')
   if kept is not None and kept != plain:
     old, new = _flat(kept), _flat(plain)
-    keys = sorted(k for k in old.keys() | new.keys() if old.get(k) != new.get(k))
+    keys = sorted(
+      k for k in old.keys() | new.keys() if old.get(k) != new.get(k)
+    )
     changes = ', '.join(
       f'{k}: {old.get(k)!r} -> {new.get(k)!r}' for k in keys[:4]
     )

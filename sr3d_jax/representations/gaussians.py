@@ -130,14 +130,10 @@ def _optimizer(
   noise: float,
   rates: dict[str, Any],
 ) -> optax.GradientTransformation:
-  rates = optim.gaussian_rates(
-    extent, num_steps, (sh_degree + 1) ** 2, **rates
-  )
+  rates = optim.gaussian_rates(extent, num_steps, (sh_degree + 1) ** 2, **rates)
   inner = optim.gaussian_adam(rates)
   if noise > 0:
-    inner = optax.chain(
-      inner, optim.position_noise(rates.means, scale=noise)
-    )
+    inner = optax.chain(inner, optim.position_noise(rates.means, scale=noise))
   return _on_gaussians(inner)
 
 
@@ -172,9 +168,7 @@ def _refresh(params: GaussianParams, cameras: Camera) -> GaussianParams:
 
 
 def _drawn(params: GaussianParams) -> Gaussians:
-  return render.smooth(
-    params.gaussians, jax.lax.stop_gradient(params.filter)
-  )
+  return render.smooth(params.gaussians, jax.lax.stop_gradient(params.filter))
 
 
 def make(

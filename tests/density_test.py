@@ -1,0 +1,129 @@
+"""Relocation keeps the look; densification keeps its books."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sr3d_jax import density
+from sr3d_jax.types import Gaussians
+
+
+def some(num: int, live: int, opacity: float = 0.6) -> Gaussians:
+  keys = jax.random.split(jax.random.key(3), 4)
+  logits = jnp.full(num, density.DEAD_LOGIT)
+  logit = math.log(opacity / (1 - opacity))
+  return Gaussians(
+    means=jax.random.normal(keys[0], (num, 3)),
+    log_scales=-2 + 0.3 * jax.random.normal(keys[1], (num, 3)),
+    quats=jax.random.normal(keys[2], (num, 4)),
+    opacity_logits=logits.at[:live].set(logit),
+    sh=jax.random.normal(keys[3], (num, 4, 3)),
+  )
+
+
+@pytest.mark.parametrize('opacity', [0.05, 0.5, 0.99])
+@pytest.mark.parametrize('copies', [1, 2, 7, 20])
+def test_shared_opacity_equals_the_alternating_sum(opacity, copies):
+  shared, factor = density.shared_opacity(
+    jnp.asarray([opacity]), jnp.asarray([copies])
+  )
+  exact = 1 - (1 - opacity) ** (1 / copies)
+  total = sum(
+    math.comb(copies, m) * (-1) ** (m - 1) * exact**m / math.sqrt(m)
+    for m in range(1, copies + 1)
+  )
+  np.testing.assert_allclose(shared[0], exact, rtol=2e-5)
+  np.testing.assert_allclose(factor[0], opacity / total, rtol=2e-4)
+
+
+def test_one_copy_is_left_as_it_is():
+  shared, factor = density.shared_opacity(jnp.asarray([0.3]), jnp.asarray([1]))
+  np.testing.assert_allclose(shared, 0.3, rtol=1e-5)
+  np.testing.assert_allclose(factor, 1.0, rtol=1e-5)
+
+
+def test_relocation_reaches_its_target_and_copies_only_the_living():
+  before = some(40, 10)
+  after, source, fresh = density.relocate(jax.random.key(0), before, 25)
+  assert int(jnp.sum(density.is_live(after))) == 25
+  assert (np.asarray(source)[10:25] < 10).all()
+  assert (np.asarray(source)[25:] == np.arange(25, 40)).all()
+  np.testing.assert_array_equal(after.means, before.means[source])
+  copied = np.bincount(np.asarray(source)[:25], minlength=40)[:10] > 1
+  np.testing.assert_array_equal(np.asarray(fresh)[:10], copied)
+  assert np.asarray(fresh)[10:25].all()
+  assert not np.asarray(fresh)[25:].any()
+
+
+def test_copies_together_transmit_what_the_parent_did():
+  before = some(30, 5)
+  after, source, _ = density.relocate(jax.random.key(0), before, 30)
+  transmittance = np.ones(5)
+  np.multiply.at(
+    transmittance, np.asarray(source), 1 - np.asarray(after.opacities)
+  )
+  np.testing.assert_allclose(transmittance, 0.4, rtol=1e-4)
+
+
+def test_relocation_without_survivors_does_nothing():
+  before = some(8, 0)
+  after, _, fresh = density.relocate(jax.random.key(0), before, 8)
+  assert not np.asarray(fresh).any()
+  np.testing.assert_array_equal(after.means, before.means)
+
+
+def test_small_are_cloned_large_are_split_huge_are_pruned():
+  gaussians = some(6, 3)
+  scales = jnp.asarray([0.001, 0.05, 9.0, 1.0, 1.0, 1.0])
+  gaussians = Gaussians(
+    means=gaussians.means,
+    log_scales=jnp.log(scales)[:, None] * jnp.ones(3),
+    quats=gaussians.quats,
+    opacity_logits=gaussians.opacity_logits,
+    sh=gaussians.sh,
+  )
+  stats = density.ScreenStats(
+    gradient=jnp.asarray([1.0, 2.0, 3.0, 0, 0, 0]), count=jnp.ones(6)
+  )
+  after, source, fresh = density.densify(
+    jax.random.key(0), gaussians, stats, extent=1.0
+  )
+  live = np.asarray(density.is_live(after))
+  assert live.sum() == 4
+  kinds = [int(s) for s, alive in zip(source, live, strict=True) if alive]
+  assert sorted(kinds) == [0, 0, 1, 1]
+  halves = np.asarray(source) == 1
+  np.testing.assert_allclose(after.scales[halves & live], 0.05 / 1.6, rtol=1e-5)
+  clones = (np.asarray(source) == 0) & live
+  np.testing.assert_allclose(after.scales[clones], 0.001, rtol=1e-5)
+  assert not np.asarray(fresh)[0]  # a cloned parent keeps its moments
+
+
+def test_the_hottest_come_first_when_slots_are_few():
+  gaussians = some(5, 4)
+  stats = density.ScreenStats(
+    gradient=jnp.asarray([1.0, 4.0, 2.0, 3.0, 0]), count=jnp.ones(5)
+  )
+  _, source, _ = density.densify(
+    jax.random.key(0), gaussians, stats, extent=100.0
+  )
+  assert int(source[4]) == 1
+
+
+def test_moments_move_with_their_gaussians_and_restart_where_fresh():
+  moments = {'mu': some(4, 4), 'count': jnp.asarray(7)}
+  source = jnp.asarray([0, 1, 2, 1])
+  fresh = jnp.asarray([False, True, False, True])
+  moved = density.gather_moments(moments, source, fresh)
+  assert int(moved['count']) == 7
+  np.testing.assert_array_equal(moved['mu'].means[2], moments['mu'].means[2])
+  assert not np.asarray(moved['mu'].sh)[[1, 3]].any()
+
+
+def test_reset_caps_opacity():
+  after = density.reset_opacity(some(4, 2))
+  np.testing.assert_allclose(after.opacities[:2], 0.01, rtol=1e-5)
+  assert float(after.opacities[2]) < 1e-6

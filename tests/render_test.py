@@ -1,0 +1,223 @@
+"""Projection against exact cameras, filters against convolution."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sr3d_jax import geometry, render
+from sr3d_jax.types import Camera, Gaussians
+
+
+def camera(width=64, height=48) -> Camera:
+  pose = geometry.look_at(
+    jnp.asarray([0.4, -3.0, 0.7]), jnp.zeros(3), jnp.asarray([0.0, 0.0, 1.0])
+  )
+  return Camera(
+    world_to_cam=pose,
+    focal=jnp.asarray([70.0, 66.0]),
+    center=jnp.asarray([30.0, 25.0]),
+    width=width,
+    height=height,
+  )
+
+
+def some(num=20, seed=0, scale=0.05) -> Gaussians:
+  keys = jax.random.split(jax.random.key(seed), 5)
+  return Gaussians(
+    means=0.5 * jax.random.normal(keys[0], (num, 3)),
+    log_scales=jnp.log(scale) + 0.3 * jax.random.normal(keys[1], (num, 3)),
+    quats=jax.random.normal(keys[2], (num, 4)),
+    opacity_logits=jax.random.normal(keys[3], (num,)),
+    sh=0.5 * jax.random.normal(keys[4], (num, 4, 3)),
+  )
+
+
+def batch(cam: Camera) -> Camera:
+  return jax.tree.map(lambda x: x[None], cam)
+
+
+def test_means_project_as_a_pinhole_does():
+  gaussians, cam = some(), camera()
+  splats = render.project(gaussians, cam)
+  points = np.asarray(gaussians.means) @ np.asarray(cam.world_to_cam)[:3, :3].T
+  points = points + np.asarray(cam.world_to_cam)[:3, 3]
+  expected = points[:, :2] / points[:, 2:] * np.asarray(cam.focal)
+  expected = expected + np.asarray(cam.center)
+  np.testing.assert_allclose(splats.means2d, expected, rtol=1e-4, atol=1e-3)
+  np.testing.assert_allclose(splats.depths, points[:, 2], rtol=1e-5)
+
+
+def test_covariance_is_that_of_projected_samples():
+  gaussians, cam = some(1, scale=0.01), camera()
+  gaussians = dataclasses.replace(gaussians, means=jnp.zeros((1, 3)))
+  splats = render.project(gaussians, cam, blur=0.0, compensation='none')
+  rotation = geometry.quat_to_rotation(gaussians.quats)[0]
+  noise = jax.random.normal(jax.random.key(5), (200_000, 3))
+  samples = (noise * gaussians.scales[0]) @ rotation.T
+  points = samples @ cam.world_to_cam[:3, :3].T + cam.world_to_cam[:3, 3]
+  pixels = points[:, :2] / points[:, 2:] * cam.focal
+  a, b, c = np.asarray(splats.conics[0], np.float64)
+  covariance = np.linalg.inv([[a, b], [b, c]])
+  np.testing.assert_allclose(
+    covariance, np.cov(np.asarray(pixels, np.float64).T), rtol=0.03, atol=1e-3
+  )
+
+
+def test_moving_world_and_camera_together_changes_nothing():
+  gaussians, cam = some(), camera()
+  gaussians = dataclasses.replace(gaussians, sh=gaussians.sh[:, :1])
+  turn = geometry.quat_to_rotation(jnp.asarray([0.9, 0.1, -0.3, 0.2]))
+  shift = jnp.asarray([0.3, -1.0, 2.0])
+  motion = jnp.eye(4).at[:3, :3].set(turn).at[:3, 3].set(shift)
+  quat = geometry.rotation_to_quat(turn)
+  moved = dataclasses.replace(
+    gaussians,
+    means=gaussians.means @ turn.T + shift,
+    quats=geometry.quat_multiply(quat[None], gaussians.quats),
+  )
+  moved_cam = dataclasses.replace(
+    cam, world_to_cam=cam.world_to_cam @ geometry.invert_pose(motion)
+  )
+  before = render.render(gaussians, cam)
+  after = render.render(moved, moved_cam)
+  np.testing.assert_allclose(before.image, after.image, atol=1e-4)
+
+
+@pytest.mark.parametrize('field', ['means', 'log_scales', 'quats', 'sh'])
+def test_a_nan_gaussian_changes_nothing_and_gets_zero_gradients(field):
+  gaussians, cam = some(), camera()
+  hidden = dataclasses.replace(
+    gaussians,
+    opacity_logits=gaussians.opacity_logits.at[3].set(-30.0),
+  )
+  value = getattr(gaussians, field)
+  poisoned = dataclasses.replace(gaussians, **{field: value.at[3].set(jnp.nan)})
+  capacity = render.plan_capacity(gaussians, batch(cam), slack=2.0)
+
+  def total(g):
+    return jnp.sum(render.render(g, cam, capacity=capacity).image ** 2)
+
+  expected = render.render(hidden, cam).image
+  np.testing.assert_array_equal(render.render(poisoned, cam).image, expected)
+  gradient = jax.grad(total)(poisoned)
+  for leaf in jax.tree.leaves(gradient):
+    assert np.isfinite(np.asarray(leaf)).all()
+    assert not np.asarray(leaf[3]).any()
+
+
+def test_gaussians_behind_the_camera_are_background():
+  gaussians = dataclasses.replace(
+    some(), means=some().means - jnp.asarray([0.0, 9.0, 0.0])
+  )
+  output = render.render(gaussians, camera(), background=(0.2, 0.4, 0.6))
+  expected = np.broadcast_to([0.2, 0.4, 0.6], (48, 64, 3))
+  np.testing.assert_allclose(output.image, expected, atol=1e-6)
+  assert not np.asarray(output.radii).any()
+
+
+def test_scaling_the_camera_keeps_the_picture():
+  gaussians, cam = some(scale=0.2), camera()
+  small = render.render(gaussians, cam, blur=0.0, compensation='none').image
+  large = render.render(
+    gaussians, cam.at_scale(4), blur=0.0, compensation='none'
+  ).image
+  shrunk = np.asarray(large).reshape(48, 4, 64, 4, 3).mean(axis=(1, 3))
+  assert np.abs(shrunk - np.asarray(small)).mean() < 3e-3
+
+
+def test_compensation_keeps_the_light_of_a_tiny_splat():
+  cam = camera()
+  tiny = dataclasses.replace(
+    some(1), means=jnp.zeros((1, 3)), log_scales=jnp.full((1, 3), -4.5),
+    opacity_logits=jnp.asarray([3.0]), sh=jnp.ones((1, 1, 3)),
+  )  # fmt: skip
+  dark = {'blur': 0.3, 'background': (0.0, 0.0, 0.0)}
+  plain = render.render(tiny, cam, compensation='none', **dark)
+  kept = render.render(tiny, cam, compensation='clamped', **dark)
+  finely = render.render(
+    tiny, cam.at_scale(16), blur=0.0, compensation='none'
+  ).alpha
+  truth = float(jnp.sum(finely)) / 256
+  assert abs(float(jnp.sum(kept.alpha)) / truth - 1) < 0.1
+  assert float(jnp.sum(plain.alpha)) > 1.5 * truth
+
+
+def test_smoothing_keeps_the_integral():
+  gaussians = some()
+  wide = render.smooth(gaussians, jnp.full(20, 0.1))
+  np.testing.assert_allclose(
+    wide.scales**2, gaussians.scales**2 + 0.01, rtol=1e-4
+  )
+  before = gaussians.opacities * jnp.prod(gaussians.scales, -1)
+  after = wide.opacities * jnp.prod(wide.scales, -1)
+  np.testing.assert_allclose(after, before, rtol=1e-3)
+  same = render.smooth(gaussians, jnp.zeros(20))
+  np.testing.assert_array_equal(same.opacity_logits, gaussians.opacity_logits)
+
+
+def test_the_filter_follows_the_nearest_camera():
+  near, far = camera(), camera()
+  far = dataclasses.replace(
+    far, world_to_cam=far.world_to_cam.at[2, 3].add(5.0)
+  )
+  both = jax.tree.map(lambda a, b: jnp.stack([a, b]), far, near)
+  means = jnp.zeros((1, 3))
+  expected = np.sqrt(0.2) * near.world_to_cam[2, 3] / 70.0
+  np.testing.assert_allclose(
+    render.smoothing_scales(means, both)[0], expected, rtol=1e-5
+  )
+
+
+def test_a_point_no_camera_sees_takes_the_coarsest_filter():
+  means = jnp.asarray([[0.0, 0, 0], [0.2, 0.5, 0], [0, -50.0, 0]])
+  scales = render.smoothing_scales(means, batch(camera()))
+  np.testing.assert_allclose(scales[2], max(scales[0], scales[1]))
+
+
+def test_render_views_grows_until_every_view_fits(monkeypatch):
+  gaussians, cam = some(scale=0.3), camera()
+  expected = render.render_views(gaussians, batch(cam))
+  monkeypatch.setattr(render, 'plan_capacity', lambda *a, **k: 64)
+  images = render.render_views(gaussians, batch(cam))
+  np.testing.assert_array_equal(images, expected)
+
+
+def test_an_unknown_compensation_is_told_the_right_ones():
+  with pytest.raises(ValueError, match='clamped'):
+    render.project(some(), camera(), compensation='gamma')
+
+
+def test_gradients_agree_with_finite_differences():
+  # So large that no 1/255 contour, where the image jumps, crosses a pixel.
+  gaussians, cam = some(6, scale=1.0), camera(24, 20)
+  cam = dataclasses.replace(
+    cam, focal=jnp.asarray([26.0, 26.0]), center=jnp.asarray([12.0, 10.0])
+  )
+  target = jax.random.uniform(jax.random.key(9), (20, 24, 3))
+
+  def loss(g):
+    image = render.render(g, cam, backend='reference', capacity=4096).image
+    return jnp.mean((image - target) ** 2)
+
+  gradient = jax.grad(loss)(gaussians)
+  # Any direction; central differences in float32 hold about three digits.
+  direction = jax.tree.map(
+    lambda x: jax.random.normal(jax.random.key(x.size), x.shape), gaussians
+  )
+  slope = sum(
+    float(jnp.vdot(a, b))
+    for a, b in zip(
+      jax.tree.leaves(gradient), jax.tree.leaves(direction), strict=True
+    )
+  )
+  step = 2e-3
+
+  def along(t):
+    moved = jax.tree.map(lambda x, d: x + t * d, gaussians, direction)
+    return float(loss(moved))
+
+  measured = (along(step) - along(-step)) / (2 * step)
+  assert abs(measured - slope) < 0.02 * abs(slope) + 1e-5
