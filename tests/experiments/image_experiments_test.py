@@ -1,0 +1,102 @@
+"""The image experiments, run on small pictures without their flags."""
+
+import json
+import runpy
+
+import numpy as np
+import pytest
+from absl import flags
+from ml_collections import config_flags
+
+from configs.eval import set5
+from configs.priors import bicubic
+from configs.train import own
+from sr3d_jax.io import images, weights
+from sr3d_jax.models import compact
+
+
+@pytest.fixture
+def load(monkeypatch):
+  """Runs an experiment's file without defining flags; returns its names."""
+  for name in ('string', 'float', 'list'):
+    monkeypatch.setattr(flags, f'DEFINE_{name}', lambda *_, **__: None)
+  monkeypatch.setattr(config_flags, 'DEFINE_config_file', lambda *_, **__: None)
+  return lambda name: runpy.run_module(f'experiments.{name}', run_name=name)
+
+
+@pytest.fixture
+def photos(tmp_path):
+  """A folder of two photographs, one with transparency."""
+  rows, columns = np.mgrid[:80, :100] / 100
+  grey = 0.5 + 0.3 * np.sin(20 * rows) * np.cos(15 * columns)
+  picture = np.stack([grey, rows, columns], axis=-1)
+  images.save(tmp_path / 'photos' / 'a.png', picture)
+  images.save(tmp_path / 'photos' / 'b.png', np.dstack([picture, columns]))
+  return tmp_path / 'photos'
+
+
+def test_training_is_resumed_and_leaves_weights(load, photos, tmp_path):
+  config = own.get_config('smoke')
+  config.batches.roots = (str(photos),)
+  config.network.update(channels=4, num_blocks=1)
+  run = load('train_image_sr')['run']
+  file = run(config, tmp_path / 'run')
+  network = compact.make(channels=4, num_blocks=1)
+  first = weights.flatten(weights.restore(file, network.init))
+  assert np.abs(first['last.kernel']).max() > 0  # it starts at zero
+  # nothing is left to do: the checkpoint gives the same weights again
+  again = weights.flatten(
+    weights.restore(run(config, file.parent), network.init)
+  )
+  np.testing.assert_array_equal(first['last.kernel'], again['last.kernel'])
+
+
+def test_evaluation_scores_every_photograph(load, photos, tmp_path):
+  config = set5.get_config('bicubic')
+  config.root = str(photos)
+  means = load('evaluate_images')['run'](config, tmp_path)
+  rows = json.loads((tmp_path / 'per_image.json').read_text())
+  assert set(rows) == {'a.png', 'b.png'}
+  assert means['psnr_y'] == pytest.approx(
+    np.mean([row['psnr_y'] for row in rows.values()])
+  )
+  # smooth waves of 30 px survive shrinking by 4 almost whole
+  assert means['psnr_y'] > 35 and means['ssim'] > 0.95
+
+
+def test_evaluation_wants_a_whole_scale(load, photos, tmp_path):
+  config = set5.get_config('bicubic')
+  config.root = str(photos)
+  config.prior.scale = 2.5
+  with pytest.raises(ValueError, match=r'a whole scale, got 2\.5'):
+    load('evaluate_images')['run'](config, tmp_path)
+
+
+def test_a_folder_is_upscaled_with_its_transparency(load, photos, tmp_path):
+  run = load('upscale_image')['run']
+  section = bicubic.get_config()
+  paths = run(section, photos, tmp_path / 'out', 2.0, None)
+  assert [path.name for path in paths] == ['a.png', 'b.png']
+  opaque, clear = (images.load(path) for path in paths)
+  assert opaque.shape == (160, 200, 3)
+  assert clear.shape == (160, 200, 4)
+  # columns / 100 at pixel centres: column 50.25 of the original
+  assert clear[80, 101, 3] == pytest.approx(0.5025, abs=0.004)
+
+
+def test_an_exact_size_is_met(load, photos, tmp_path):
+  run = load('upscale_image')['run']
+  goal = tmp_path / 'out.png'
+  run(bicubic.get_config(), photos / 'a.png', goal, None, ['230', '90'])
+  assert images.load(goal).shape == (90, 230, 3)
+  with pytest.raises(ValueError, match=r'width,height as in 1920,1080, got'):
+    run(bicubic.get_config(), photos / 'a.png', goal, None, ['230x90'])
+
+
+def test_a_size_that_shrinks_is_refused(load, photos, tmp_path):
+  run = load('upscale_image')['run']
+  with pytest.raises(ValueError, match=r'got 0\.5: a prior enlarges'):
+    run(
+      bicubic.get_config(), photos / 'a.png', tmp_path / 'b.png', None,
+      ['50', '40'],
+    )  # fmt: skip
