@@ -110,6 +110,11 @@ def rasterize(
   """
   arrays = (means2d, conics, opacities, features, depths)
   _check(arrays, background, abs_probe)
+  if not len(depths):
+    # One culled splat stands for none, so that no backend meets empty arrays.
+    arrays = tuple(_append_zero(x) for x in arrays)
+    abs_probe = None if abs_probe is None else _append_zero(abs_probe)
+    means2d, conics, opacities, features, depths = arrays
   settings = {'width': width, 'height': height}
   name = _choose(backend, **settings)
   num_slots = count_slots(means2d, conics, opacities, depths, **settings)
@@ -141,6 +146,8 @@ def count_slots(
   height: int,
 ) -> Array:
   """Counts the (splat, tile) pairs that `rasterize` needs: [] int32."""
+  if not len(depths):
+    return jnp.int32(0)
   splats = jax.lax.stop_gradient((means2d, conics, opacities, depths))
   splats = _replace_invalid(_is_valid(*splats), *splats)
   means2d, conics, opacities, _ = splats
@@ -157,6 +164,10 @@ def next_capacity(num_slots: int) -> int:
   while rung < num_slots:
     rung = -(-rung * 3 // 2048) * 1024
   return rung
+
+
+def _append_zero(x):
+  return jnp.pad(x, [(0, 1)] + [(0, 0)] * (x.ndim - 1))
 
 
 def _is_valid(means2d, conics, opacities, depths, channels=None):
