@@ -7,7 +7,7 @@ above 4 is bicubic enlargement of what the network gave.
 
 from collections.abc import Mapping
 
-from sr3d_jax.io import paths
+from sr3d_jax.io import paths, pth
 from sr3d_jax.io import weights as weight_files
 from sr3d_jax.models import imdn, pan, rlfn
 from sr3d_jax.models.blocks import upsampler
@@ -53,7 +53,7 @@ def make(
   def init(key):
     if weights is None:
       return net.init(key)
-    checkpoint = weight_files.load(paths.data_path(weights))
+    checkpoint = pth.load(paths.data_path(weights))
     return weight_files.convert(checkpoint, net.init, module.NAMES)
 
   return one_shot(init, upsampler(net.apply, scale), scale)

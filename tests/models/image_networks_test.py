@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sr3d_jax.io import weights
+from sr3d_jax.io import pth, weights
 from sr3d_jax.models import blocks, compact, imdn, pan, rlfn
 
 FIXTURES = pathlib.Path(__file__).parents[1] / 'fixtures' / 'image_networks'
@@ -25,7 +25,7 @@ NARROW = {
 def ported(request):
   module, options = NARROW[request.param]
   network = module.make(**options)
-  checkpoint = weights.load(FIXTURES / f'{request.param}.pth')
+  checkpoint = pth.load(FIXTURES / f'{request.param}.pth')
   params = weights.convert(checkpoint, network.init, module.NAMES)
   with np.load(FIXTURES / 'io.npz') as arrays:
     return network, params, arrays['images'], arrays[request.param]
