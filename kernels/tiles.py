@@ -1,9 +1,9 @@
 """Which splat meets which tile, and each tile's list from near to far.
 
-A slot is one (splat, tile) pair. Slots are reserved for the tiles that a splat's
-bounding box touches; those that its ellipse then misses sort to the end. Splat i
-covers the pixel centres p with (p - mean_i)ᵀ conic_i (p - mean_i) <= level_i, and
-no list misses a splat that covers one of its tile's pixels.
+A slot is one (splat, tile) pair. Slots are reserved for the tiles that a
+splat's bounding box touches; those that its ellipse then misses sort to the
+end. Splat i covers the pixel centres p with (p - mean_i)ᵀ conic_i (p - mean_i)
+<= level_i, and no list misses a splat that covers one of its tile's pixels.
 
 Shapes are static: `capacity` slots, of which those beyond the count are empty.
 """

@@ -18,7 +18,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-
 from sr3d_kernels import tiles
 from sr3d_kernels.rasterize import constants, reference, xla
 
@@ -79,15 +78,16 @@ def rasterize(
   With raw_i = opacity_i exp(-(p - mean_i)ᵀ conic_i (p - mean_i) / 2) at the
   pixel centre p, alpha_i = min(raw_i, 0.99), or 0 where raw_i < 1/255:
 
-    image = Σ_i w_i features_i + T background,   w_i = alpha_i Π_{j<i} (1 - alpha_j)
+    image = Σ_i w_i features_i + T background
+    w_i = alpha_i Π_{j<i} (1 - alpha_j)
 
   T = 1 - Σ_i w_i (Kerbl et al. 2023). A pixel stops before the splat that would
   bring T to 1e-4. Equal depths are drawn in index order. Splats that are not
   finite, not in front, of a conic that is not positive definite or of opacity
   at most 1/255 draw nothing and have zero gradients.
 
-  Differentiable in means2d, conics, opacities, features, background and, through
-  the depth image alone, depths.
+  Differentiable in means2d, conics, opacities, features, background and,
+  through the depth image alone, depths.
 
   Args:
     means2d: [N, 2] centres (x, y), px.
@@ -101,8 +101,8 @@ def rasterize(
     abs_probe: [N, 2] zeros, or None. Its value is unused; its "gradient" is the
       sum over pixels of |dL/dmeans2d|, which density control wants and which is
       no derivative.
-    capacity: number of (splat, tile) pairs to reserve, static. None counts them,
-      which needs concrete arrays: under `jit` give a number.
+    capacity: number of (splat, tile) pairs to reserve, static. None counts
+      them, which needs concrete arrays: under `jit` give a number.
     backend: a name of `BACKENDS`; None takes the first that serves.
 
   Returns:
@@ -250,8 +250,8 @@ def _choose(backend, **settings):
   """Name of the first backend that serves, or of the one asked for."""
   if backend is not None and backend not in BACKENDS:
     raise ValueError(
-      f'unknown backend {backend!r}: use one of {sorted(BACKENDS)}, or None for '
-      'the first that serves'
+      f'unknown backend {backend!r}: use one of {sorted(BACKENDS)}, or None '
+      'for the first that serves'
     )
   reasons = []
   for name in [backend] if backend else BACKENDS:

@@ -6,7 +6,6 @@ are held to.
 
 import jax
 import jax.numpy as jnp
-
 from sr3d_kernels.rasterize import constants
 
 

@@ -17,7 +17,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-
 from sr3d_kernels import tiles
 from sr3d_kernels.rasterize import constants
 
@@ -223,7 +222,7 @@ def _pull_block(sums, block, table, splats, planes, width, height, with_abs):
 
   Columns: means2d (2), conics (3), opacity, |means2d| (2), channels.
 
-    S <- S - w u,  dL/dalpha = T u - S / (1 - alpha),  with u = v_image . channels
+    S <- S - w u,  dL/dalpha = T u - S / (1 - alpha),  u = v_image . channels
   """
   x, y, u, v, transmittance = _pixels(block, width, height, table.dtype)
   planes = jnp.take(planes, block.tile, axis=0, mode='fill', fill_value=0)
