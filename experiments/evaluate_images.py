@@ -14,10 +14,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import app, flags
+from absl import flags
 from ml_collections import config_flags
 
-from sr3d_jax import metrics, resolve
+from sr3d_jax import cli, metrics, resolve
 from sr3d_jax.batches.image_pairs import degrade
 from sr3d_jax.io import images as image_files
 from sr3d_jax.io import paths
@@ -62,6 +62,7 @@ def run(config: Any, folder: Path) -> dict[str, float]:
 
 
 def main(argv: list[str]) -> None:
+  """Runs the job that the flags describe."""
   del argv
   folder = workdirs.open_workdir(_WORKDIR.value, _CONFIG.value.to_dict())
   print(run(_CONFIG.value, folder))
@@ -69,4 +70,4 @@ def main(argv: list[str]) -> None:
 
 if __name__ == '__main__':
   flags.mark_flags_as_required(['config', 'workdir'])
-  app.run(main)
+  cli.run(main)

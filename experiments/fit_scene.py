@@ -5,10 +5,10 @@
 """
 
 import jax
-from absl import app, flags, logging
+from absl import flags
 from ml_collections import config_flags
 
-from sr3d_jax import resolve
+from sr3d_jax import cli, resolve
 from sr3d_jax.evaluate import evaluate
 from sr3d_jax.fit import fit
 from sr3d_jax.io import workdir as workdirs
@@ -21,7 +21,6 @@ _WORKDIR = flags.DEFINE_string('workdir', None, 'Where the results go.')
 def main(argv: list[str]) -> None:
   """Runs the job that the flags describe."""
   del argv
-  logging.set_verbosity(logging.WARNING)
   config = _CONFIG.value
   folder = workdirs.open_workdir(_WORKDIR.value, config.to_dict())
   scene = resolve.build('scenes', config.scene)
@@ -48,4 +47,4 @@ def main(argv: list[str]) -> None:
 
 if __name__ == '__main__':
   flags.mark_flags_as_required(['config', 'workdir'])
-  app.run(main)
+  cli.run(main)

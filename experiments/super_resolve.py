@@ -8,21 +8,22 @@ finer views; and, where finer photos exist, the fit to those, a bound. Rows are
 resumed one by one when the same command runs again.
 """
 
+import dataclasses
 import functools
 import importlib
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from absl import app, flags, logging
+from absl import flags, logging
 from ml_collections import config_flags
 
-from sr3d_jax import consolidate, image, resolve
+from sr3d_jax import capture, cli, consolidate, image, resolve
 from sr3d_jax.evaluate import evaluate
 from sr3d_jax.fit import fit
 from sr3d_jax.io import workdir as workdirs
 from sr3d_jax.table import Table
-from sr3d_jax.types import Scene, Views
+from sr3d_jax.types import Scene, SRPrior, Views
 
 _CONFIG = config_flags.DEFINE_config_file('config', lock_config=True)
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Where the results go.')
@@ -64,21 +65,27 @@ def main_row(config: Any) -> str:
   return f'{name}+anchor' if config.anchor else name
 
 
-def methods(config: Any) -> dict[str, tuple[Any, float]]:
-  """{row: (prior section, anchor weight)} of the baselines and the prior."""
+def methods(config: Any) -> dict[str, tuple[SRPrior, float]]:
+  """{row: (prior, anchor weight)} of the baselines and the main prior."""
   chosen = {}
   for row in config.baselines:
     word, _, anchored = row.partition('+')
-    section = prior_section(word)
-    chosen[row] = (section, config.anchor_weight if anchored else 0.0)
+    prior = build_prior(prior_section(word), config.source)
+    chosen[row] = (prior, config.anchor_weight if anchored else 0.0)
   weight = config.anchor_weight if config.anchor else 0.0
-  return chosen | {main_row(config): (config.prior, weight)}
+  prior = build_prior(config.prior, config.source)
+  return chosen | {main_row(config): (prior, weight)}
 
 
 def run(config: Any, folder: Any) -> list[dict]:
   """Makes every row of the table that is not there yet; returns them all."""
+  priors = methods(config)
   full: Scene = resolve.build('scenes', config.scene)
   coarse = coarse_views(full.train, config.shrink)
+  if not len(full.points):
+    # From the coarse views: features of the fine ones would leak.
+    points, colors = capture.find_points(coarse)
+    full = dataclasses.replace(full, points=points, colors=colors)
   rep = resolve.build('representations', config.representation)
   drawing = {'background': full.background}
   table = Table(
@@ -110,10 +117,9 @@ def run(config: Any, folder: Any) -> list[dict]:
     )  # fmt: skip
   table.add('lr_fit', rep.gaussians(start), note='coarse views only')
 
-  for row, (section, weight) in methods(config).items():
+  for row, (prior, weight) in priors.items():
     if table.has(row):
       continue
-    prior = build_prior(section, config.source)
     try:
       prior_params = prior.init(prior_key)
     except FileNotFoundError as error:
@@ -136,11 +142,10 @@ def run(config: Any, folder: Any) -> list[dict]:
 def main(argv: list[str]) -> None:
   """Runs the job that the flags describe."""
   del argv
-  logging.set_verbosity(logging.WARNING)
   folder = workdirs.open_workdir(_WORKDIR.value, _CONFIG.value.to_dict())
   run(_CONFIG.value, folder)
 
 
 if __name__ == '__main__':
   flags.mark_flags_as_required(['config', 'workdir'])
-  app.run(main)
+  cli.run(main)

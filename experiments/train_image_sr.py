@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from absl import app, flags, logging
+from absl import flags, logging
 from ml_collections import config_flags
 
-from sr3d_jax import resolve, train
+from sr3d_jax import cli, resolve, train
 from sr3d_jax.io import checkpoint, weights
 from sr3d_jax.io import workdir as workdirs
 from sr3d_jax.models import compact, imdn, pan, rlfn
@@ -45,6 +45,7 @@ def run(config: Any, folder: Path) -> Path:
 
 
 def main(argv: list[str]) -> None:
+  """Runs the job that the flags describe."""
   del argv
   folder = workdirs.open_workdir(_WORKDIR.value, _CONFIG.value.to_dict())
   print('weights:', run(_CONFIG.value, folder))
@@ -52,4 +53,4 @@ def main(argv: list[str]) -> None:
 
 if __name__ == '__main__':
   flags.mark_flags_as_required(['config', 'workdir'])
-  app.run(main)
+  cli.run(main)

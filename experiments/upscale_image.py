@@ -13,10 +13,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import app, flags
+from absl import flags
 from ml_collections import config_flags
 
-from sr3d_jax import image, resolve
+from sr3d_jax import cli, image, resolve
 from sr3d_jax.io import images as image_files
 from sr3d_jax.types import Views
 
@@ -84,6 +84,7 @@ def run(
 
 
 def main(argv: list[str]) -> None:
+  """Runs the job that the flags describe."""
   del argv
   paths = Path(_INPUT.value), Path(_OUTPUT.value)
   run(_CONFIG.value, *paths, _SCALE.value, _SIZE.value)
@@ -91,4 +92,4 @@ def main(argv: list[str]) -> None:
 
 if __name__ == '__main__':
   flags.mark_flags_as_required(['config', 'input', 'output'])
-  app.run(main)
+  cli.run(main)

@@ -18,7 +18,7 @@ FLOORS = (
   'render capture density diffusion losses metrics optim degrade hessian '
   'lineage ordering warp',
   'models',
-  'priors representations scenes batches fit train consolidate evaluate '
+  'priors representations scenes batches fit train consolidate evaluate cli '
   'resolve table',
   'experiments',
 )

@@ -12,7 +12,10 @@ def get_config(arg: str = ''):
   size, prior = parse(arg)
   config = base('configs/scenes/fox.py', prior)
   config.scene = dict(
-    name='transforms_json', root='dev/scenes/fox', size=(540, 960)
+    name='transforms_json',
+    root='dev/scenes/fox',
+    size=(540, 960),
+    triangulate=False,  # done on the coarse views
   )
   if not prior:
     config.baselines = (
