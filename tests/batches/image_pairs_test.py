@@ -56,11 +56,17 @@ def test_all_eight_orientations_occur(folder):
 
 
 def test_large_photographs_are_shrunk_first(folder):
-  batch = _make(folder, max_side=48, patch=8)(0)
-  # columns now climb twice as fast: 0.02 a pixel
-  steps = np.abs(np.diff(batch['hr'][..., 0], axis=-1))
-  assert batch['hr'].shape[1:3] == (32, 32)
-  assert np.abs(np.diff(batch['hr'], axis=2)).max() > 0.015, steps.max()
+  plain, shrunk = (
+    _make(folder, max_side=side)(0)['hr'][..., 0] for side in (96, 48)
+  )
+  # red climbs 0.01 a pixel in photograph a, and twice that when half as wide
+  climbs = [
+    max(
+      np.abs(x[:, 20] - x[:, 10]).max(), np.abs(x[:, :, 20] - x[:, :, 10]).max()
+    )
+    for x in (plain, shrunk)
+  ]
+  np.testing.assert_allclose(climbs, [0.1, 0.2], atol=0.01)
 
 
 def test_degrade_crops_and_rounds_to_8_bits():

@@ -53,8 +53,8 @@ def test_gradients_are_finite_on_a_flat_image(ported):
     'lr': jnp.zeros_like(images),
     'hr': jnp.ones((1, 4 * 23, 4 * 18, 3)),
   }
-  loss = jax.jit(jax.grad(lambda p: network.loss(p, None, batch)[0]))
-  grads = loss(params)
+  gradient = jax.jit(jax.grad(lambda p: network.loss(p, None, batch)[0]))
+  grads = gradient(params)
   assert all(jnp.all(jnp.isfinite(g)) for g in jax.tree.leaves(grads))
 
 
@@ -93,7 +93,9 @@ def test_an_untrained_compact_network_is_bicubic():
 
 
 def test_upsampler_gives_the_exact_size_at_any_scale():
-  enlarge_by_4 = lambda params, x: jnp.repeat(jnp.repeat(x, 4, 1), 4, 2)  # noqa: E731
+  def enlarge_by_4(params, x):
+    return jnp.repeat(jnp.repeat(x, 4, axis=1), 4, axis=2)
+
   upsample = blocks.upsampler(enlarge_by_4, 2.6)
   images = jnp.full((2, 10, 7, 3), 0.25)
   found = upsample({}, images)
