@@ -18,7 +18,7 @@ quickstart: $(INSTALLED)
 
 # Everything that runs on a CPU; `make test TESTS=tests/io` runs a part.
 test: $(INSTALLED)
-	$(RUN) pytest --durations=20 $(TESTS)
+	$(RUN) pytest --numprocesses=auto --durations=20 $(TESTS)
 
 lint: $(INSTALLED)
 	$(RUN) ruff check .

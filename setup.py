@@ -28,7 +28,7 @@ EXTRAS = {
   ],
   'eval': ['scikit-image>=0.24'],  # a second opinion on metrics
   'torch-parity': ['torch>=2.5'],  # oracle for ported networks
-  'dev': ['pytest>=8', 'ruff>=0.12', 'pre-commit>=4'],
+  'dev': ['pytest>=8', 'pytest-xdist>=3.6', 'ruff>=0.12', 'pre-commit>=4'],
   'cuda': ['jax[cuda13]>=0.10.2,<0.13'],
   'tpu': ['jax[tpu]>=0.10.2,<0.13'],
 }

@@ -2,22 +2,24 @@
 
     make quickstart
 
-Rows: LR fit, bicubic -> fit, own prior -> fit, HR fit (bound).
+Rows: LR fit, bicubic -> fit, own prior -> fit (anchored in the LR photos), HR
+fit (bound).
 """
 
 from configs.base import base, parse
 
 
 def get_config(arg: str = ''):
-  """The desk at 256 x 192, from views of 64 x 48."""
+  """The desk at 320 x 240, from views of 80 x 60."""
   size, prior = parse(arg)
   config = base('configs/quickstart.py', prior)
   config.scene = dict(
-    name='procedural', width=256, height=192, num_train=24, num_test=6
+    name='procedural', width=320, height=240, num_train=24, num_test=6
   )
-  config.representation.update(capacity=16_000, sh_degree=0, growth=1.2)
-  config.first_fit.num_steps = 600
-  config.fit.num_steps = 600
+  config.representation.update(capacity=20_000, sh_degree=0, growth=1.2)
+  config.anchor = True
+  config.first_fit.num_steps = 500
+  config.fit.num_steps = 500
   if size == 'smoke':
     config.scene.update(
       width=64, height=48, num_train=6, num_test=2, supersample=1,

@@ -28,6 +28,7 @@ from sr3d_jax.types import Gaussians, Scene, Views
 
 ORBIT_VIEWS = 60
 ORBIT_RATE = 24  # frames a second
+COMPARISON_WIDTH = 640  # px, of each panel of the README's picture, about
 MAX_REPORT_VIEWS = 8  # more would make the page too heavy to mail
 
 
@@ -197,6 +198,7 @@ class Table:
           f'ours ({best})': views[0]['images'][best],
           'truth': views[0]['images']['truth'],
         },
+        scale=max(1, round(COMPARISON_WIDTH / self._truth.cameras.width)),
       )
 
 
