@@ -20,6 +20,7 @@ from sr3d_jax.io import (
   ply,
   progress,
   report,
+  splats,
   video,
   workdir,
 )
@@ -141,6 +142,8 @@ class Table:
     cloud = self.folder / f'point_cloud/iteration_{steps}/point_cloud.ply'
     cloud.parent.mkdir(parents=True, exist_ok=True)
     ply.save(cloud, gaussians)
+    splats.save_splat(self.folder / 'scene.splat', gaussians)
+    splats.save_glb(self.folder / 'scene.glb', gaussians)
     cameras_json.save(
       self.folder / 'cameras.json',
       self._scene.train.cameras,

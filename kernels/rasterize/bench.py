@@ -71,6 +71,7 @@ def report(name: str, spec: specs.Spec) -> None:
 
 
 def main() -> None:
+  """Prints the table for the garden, or for ellipses where it is absent."""
   path = specs.garden_path()
   if path is None:
     report('50,000 ellipses', specs.make_random(0, 50_000, 648, 420))

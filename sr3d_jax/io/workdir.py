@@ -1,7 +1,8 @@
 """The folder of a run: its config, and files that appear whole or not at all.
 
-config.json  ckpts/  stats/  tb/  renders/  point_cloud/iteration_N/
-results.json  per_view.json  cameras.json  videos/  report.html
+Beside `config.json`, `results.json` and `report.html` a run keeps a folder a
+row, `rows/ROW/{ckpts,stats,tb,renders,point_cloud}`, and the exports of its
+main row.
 """
 
 import json

@@ -51,6 +51,8 @@ def test_it_prints_and_writes_a_row_for_each_method(whole):
     assert f'{row["psnr"]:.2f}' in out
     assert row['steps'] == 20
     assert row['splats'] > 100
+  for name in ('scene.splat', 'scene.glb', 'cameras.json', 'comparison.png'):
+    assert (workdir / name).stat().st_size > 1000, name
   page = (workdir / 'report.html').read_text()
   assert 'data:image/' in page
   assert 'data:video/mp4' in page
