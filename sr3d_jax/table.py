@@ -40,7 +40,7 @@ class Table:
     folder: of the run.
     scene: what is shown; its test cameras are those measured.
     truth: held-out photos at the size of the renders, or None.
-    coarse: held-out photos at low resolution.
+    coarse: held-out photos at low resolution, or None.
     measure: (gaussians, cameras, names, truth=, coarse=) -> renders, metrics.
     drawing: options of `render_views`.
     config: path of the config, for the table.
@@ -53,7 +53,7 @@ class Table:
     scene: Scene,
     *,
     truth: Views | None,
-    coarse: Views,
+    coarse: Views | None,
     measure: Callable,
     drawing: dict[str, Any],
     config: str = '',
@@ -177,7 +177,7 @@ class Table:
       views.append({'name': name, 'images': shown, 'truth': 'truth'})
     report.write(
       self.folder / 'report.html',
-      title=f'{self._scene.name}: super-resolved',
+      title=self._scene.name,
       subtitle=f'{jax.devices()[0].device_kind} · commit {workdir.commit()}'
       f' · {self._config}',
       table=[
@@ -193,14 +193,14 @@ class Table:
       video=film,
     )
     if self._truth is not None and views:
-      low = np.asarray(self._coarse.images[0])
+      shown = views[0]['images']
+      panels = {f'ours ({best})': shown[best], 'truth': shown['truth']}
+      if self._coarse is not None:
+        low = np.asarray(self._coarse.images[0])
+        panels = {'low-resolution photo': low} | panels
       report.comparison(
         self.folder / 'comparison.png',
-        {
-          'low-resolution photo': low,
-          f'ours ({best})': views[0]['images'][best],
-          'truth': views[0]['images']['truth'],
-        },
+        panels,
         scale=max(1, round(COMPARISON_WIDTH / self._truth.cameras.width)),
       )
 
