@@ -101,28 +101,31 @@ def shared_opacity(opacity: Array, copies: Array) -> tuple[Array, Array]:
 
 
 def relocate(
-  key: Array, gaussians: Gaussians, target: Array
+  key: Array, gaussians: Gaussians, target: Array, drawn: Gaussians
 ) -> tuple[Gaussians, Array, Array]:
   """Fills free slots with copies of live Gaussians, the look unchanged.
 
   Sources are drawn in proportion to opacity; each shares its opacity with its
-  copies (Kheradmand et al. 2024, section 4.2).
+  copies (Kheradmand et al. 2024, section 4.2). Which live, and how much they
+  show, is asked of `drawn`: a 3D filter leaves nothing of a Gaussian far
+  smaller than itself, however opaque that is.
 
   Args:
     key: randomness.
-    gaussians: [N].
+    gaussians: [N] learnt.
     target: [] wanted number of live Gaussians; at most N.
+    drawn: [N] the same as they are rendered.
 
   Returns:
     The Gaussians, `source` [N], and `fresh` [N]: copies and copied alike, whose
     moments must restart.
   """
   num = gaussians.means.shape[0]
-  live = is_live(gaussians)
+  live = is_live(drawn)
   num_live = jnp.sum(live)
   rank = jnp.cumsum(~live) - 1
   fill = ~live & (rank < target - num_live) & (num_live > 0)
-  odds = jnp.cumsum(jnp.where(live, gaussians.opacities, 0.0))
+  odds = jnp.cumsum(jnp.where(live, drawn.opacities, 0.0))
   draws = jax.random.uniform(key, (num,)) * odds[-1]
   pick = jnp.clip(jnp.searchsorted(odds, draws, side='right'), 0, num - 1)
   # Rounding in the cumulative sum must never pick a free slot.

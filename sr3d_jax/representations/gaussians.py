@@ -141,7 +141,9 @@ def _refine_mcmc(key, params, opt_state, stats, step, *, growth):
   del stats, step
   capacity = params.gaussians.means.shape[0]
   target = jnp.minimum(jnp.ceil(params.target * growth), capacity)
-  gaussians, source, fresh = density.relocate(key, params.gaussians, target)
+  gaussians, source, fresh = density.relocate(
+    key, params.gaussians, target, _drawn(params)
+  )
   params = dataclasses.replace(params, gaussians=gaussians, target=target)
   return params, density.gather_moments(opt_state, source, fresh)
 
