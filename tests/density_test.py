@@ -1,5 +1,6 @@
 """Relocation keeps the look; densification keeps its books."""
 
+import dataclasses
 import math
 
 import jax
@@ -47,7 +48,7 @@ def test_one_copy_is_left_as_it_is():
 
 def test_relocation_reaches_its_target_and_copies_only_the_living():
   before = some(40, 10)
-  after, source, fresh = density.relocate(jax.random.key(0), before, 25)
+  after, source, fresh = density.relocate(jax.random.key(0), before, 25, before)
   assert int(jnp.sum(density.is_live(after))) == 25
   assert (np.asarray(source)[10:25] < 10).all()
   assert (np.asarray(source)[25:] == np.arange(25, 40)).all()
@@ -60,7 +61,7 @@ def test_relocation_reaches_its_target_and_copies_only_the_living():
 
 def test_copies_together_transmit_what_the_parent_did():
   before = some(30, 5)
-  after, source, _ = density.relocate(jax.random.key(0), before, 30)
+  after, source, _ = density.relocate(jax.random.key(0), before, 30, before)
   transmittance = np.ones(5)
   np.multiply.at(
     transmittance, np.asarray(source), 1 - np.asarray(after.opacities)
@@ -68,9 +69,29 @@ def test_copies_together_transmit_what_the_parent_did():
   np.testing.assert_allclose(transmittance, 0.4, rtol=1e-4)
 
 
+def test_what_is_not_drawn_is_free_however_opaque_it_was_learnt():
+  before = some(12, 4, opacity=0.9)
+  hidden = before.opacity_logits.at[0].set(density.DEAD_LOGIT)
+  drawn = dataclasses.replace(before, opacity_logits=hidden)
+  after, source, fresh = density.relocate(jax.random.key(0), before, 12, drawn)
+  assert not (np.asarray(source) == 0).any()  # it is moved and never copied
+  assert np.asarray(fresh)[0]
+  assert np.asarray(density.is_live(after)).all()
+
+
+def test_sources_are_drawn_in_proportion_to_what_shows():
+  before = some(4000, 2)
+  logits = before.opacity_logits.at[1].set(-2.0)  # opacity 0.119
+  drawn = dataclasses.replace(before, opacity_logits=logits)
+  _, source, _ = density.relocate(jax.random.key(0), before, 4000, drawn)
+  share = np.mean(np.asarray(source)[2:] == 1)
+  # 0.119 / (0.6 + 0.119); 4000 draws have a deviation of 0.006
+  assert share == pytest.approx(0.166, abs=0.025)
+
+
 def test_relocation_without_survivors_does_nothing():
   before = some(8, 0)
-  after, _, fresh = density.relocate(jax.random.key(0), before, 8)
+  after, _, fresh = density.relocate(jax.random.key(0), before, 8, before)
   assert not np.asarray(fresh).any()
   np.testing.assert_array_equal(after.means, before.means)
 
