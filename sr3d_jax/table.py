@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from sr3d_jax import geometry
+from sr3d_jax import trajectories
 from sr3d_jax.io import (
   cameras_json,
   checkpoint,
@@ -153,7 +153,7 @@ class Table:
     if orbit:
       film = self.folder / 'videos' / 'orbit.mp4'
       film.parent.mkdir(parents=True, exist_ok=True)
-      path = geometry.sinusoid(self._scene.train.cameras, ORBIT_VIEWS)
+      path = trajectories.sinusoid(self._scene.train.cameras, ORBIT_VIEWS)
       path = jax.tree.map(lambda x: np.asarray(x, np.float32), path)
       frames = render_views(gaussians, path, **self._drawing)
       video.save(film, np.clip(frames, 0, 1), ORBIT_RATE)
