@@ -11,9 +11,8 @@ import warnings
 from collections.abc import Iterable
 
 import numpy as np
-import scipy.ndimage
 
-from sr3d_jax import geometry
+from sr3d_jax import geometry, lenses
 from sr3d_jax import image as image_lib
 from sr3d_jax.io import colmap
 from sr3d_jax.types import Camera, Scene, Views
@@ -34,7 +33,7 @@ class Frame:
     focal: (x, y) px, for an image of `size`.
     center: (x, y) px, for an image of `size`.
     size: (width, height) the intrinsics speak of, or None: the image's own.
-    lens: OpenCV's k1, k2, p1, p2, k3; zeros for a pinhole.
+    lens: see `lenses`; None for a pinhole.
     mask: [H, W] in [0, 1], 1 where the photo counts, or None.
     is_test: None where the file does not say.
   """
@@ -45,7 +44,7 @@ class Frame:
   focal: tuple[float, float]
   center: tuple[float, float]
   size: tuple[int, int] | None = None
-  lens: tuple[float, ...] = (0.0,) * 5
+  lens: lenses.Lens | None = None
   mask: np.ndarray | None = None
   is_test: bool | None = None
 
@@ -206,62 +205,6 @@ def check_pose(pose: np.ndarray, name: str) -> np.ndarray:
   return rigid
 
 
-def distort(plane: np.ndarray, lens: tuple[float, ...]) -> np.ndarray:
-  """Where a lens puts the points of the plane z = 1 (OpenCV's model).
-
-  x' = x (1 + k1 r² + k2 r⁴ + k3 r⁶) + 2 p1 x y + p2 (r² + 2 x²), and y' the
-  same with x, y and p1, p2 exchanged.
-
-  Args:
-    plane: [..., 2] ideal positions.
-    lens: k1, k2, p1, p2, k3.
-
-  Returns:
-    [..., 2].
-  """
-  k1, k2, p1, p2, k3 = lens
-  x, y = plane[..., 0], plane[..., 1]
-  r2 = x * x + y * y
-  radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
-  return np.stack(
-    [
-      x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x),
-      y * radial + 2 * p2 * x * y + p1 * (r2 + 2 * y * y),
-    ],
-    axis=-1,
-  )
-
-
-def undistort(
-  image: np.ndarray, focal: np.ndarray, center: np.ndarray, lens
-) -> tuple[np.ndarray, np.ndarray]:
-  """Resamples a photo (cubic spline) as a pinhole of the same focal sees it.
-
-  Args:
-    image: [H, W, C].
-    focal: [2] px.
-    center: [2] px.
-    lens: k1, k2, p1, p2, k3.
-
-  Returns:
-    [H, W, C], and [H, W] bool, false where the photo does not reach.
-  """
-  height, width = image.shape[:2]
-  x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
-  plane = (np.stack([x, y], axis=-1) - center) / focal
-  source = distort(plane, lens) * focal + center
-  is_inside = ((source >= 0) & (source <= (width, height))).all(axis=-1)
-  rows_columns = np.stack([source[..., 1], source[..., 0]]) - 0.5
-
-  def resample(plane):
-    if np.ptp(plane) == 0:
-      return plane
-    return scipy.ndimage.map_coordinates(plane, rows_columns, mode='nearest')
-
-  planes = [resample(image[..., c]) for c in range(image.shape[-1])]
-  return np.stack(planes, axis=-1), is_inside
-
-
 def _develop(frame: Frame, *, size, downscale, masks, background) -> tuple:
   """Name, image, weights, pose, focal, centre and split of one frame."""
   rgb, alpha = frame.image[..., :3], frame.image[..., 3:]
@@ -281,8 +224,8 @@ def _develop(frame: Frame, *, size, downscale, masks, background) -> tuple:
 
   focal, center = _intrinsics(frame, width, height)
   planes = np.concatenate([rgb * alpha, alpha, trust], axis=-1)
-  if any(frame.lens):
-    planes, is_inside = undistort(planes, focal, center, frame.lens)
+  if frame.lens is not None:
+    planes, is_inside = lenses.undistort(planes, focal, center, frame.lens)
     planes[..., 4] *= is_inside
   new_width, new_height = size or (
     round(width / (downscale or 1)),

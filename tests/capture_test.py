@@ -1,4 +1,4 @@
-"""What loaders share: lenses, masks, alpha, sizes, splits, bad input."""
+"""What loaders share: masks, alpha, sizes, splits, bad input."""
 
 import dataclasses
 
@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 
-from sr3d_jax import capture
-
-LENS = (0.2, 0.05, 0.004, -0.003, 0.01)
+from sr3d_jax import capture, lenses
 
 
 def _frame(name='a.png', height=8, width=12, **changes):
@@ -34,49 +32,14 @@ def test_an_untouched_photo_stays_bit_for_bit():
   )
 
 
-def test_undistorting_inverts_the_lens():
-  """A blurred dot, put where the lens images a point, returns to that point."""
-  focal, center = np.array([60.0, 62.0]), np.array([41.0, 29.0])
-  ideal = np.array([0.35, -0.22])
-  seen = capture.distort(ideal, LENS) * focal + center
-  x, y = np.meshgrid(np.arange(80) + 0.5, np.arange(60) + 0.5)
-  dot = np.exp(-((x - seen[0]) ** 2 + (y - seen[1]) ** 2) / 4)
-  fixed, _ = capture.undistort(dot[..., None], focal, center, LENS)
-  weight = fixed[..., 0] / fixed.sum()
-  found = np.array([(weight * x).sum(), (weight * y).sum()])
-  np.testing.assert_allclose(found, ideal * focal + center, atol=0.1)
-  assert np.linalg.norm(seen - (ideal * focal + center)) > 0.5
-
-
-def test_the_lens_follows_the_published_formula():
-  x, y = 0.3, 0.2
-  r2 = x * x + y * y
-  k1, k2, p1, p2, k3 = LENS
-  radial = 1 + k1 * r2 + k2 * r2**2 + k3 * r2**3
-  expected = (
-    x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x),
-    y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y,
-  )
-  np.testing.assert_allclose(capture.distort(np.array([x, y]), LENS), expected)
-
-
-def test_a_lens_that_is_none_moves_nothing():
-  image = _frame().image
-  same, inside = capture.undistort(
-    image, np.array([20.0, 20]), np.array([5.0, 3]), (0.0,) * 5
-  )
-  np.testing.assert_allclose(same, image, atol=1e-5)
-  assert inside.all()
-
-
 def test_pixels_that_the_photo_does_not_reach_weigh_nothing():
-  frame = _frame(height=40, width=60, lens=(0.5, 0, 0, 0, 0))
+  frame = _frame(height=40, width=60, lens=lenses.opencv(0.5))
   weights = capture.make_views([frame])[0].weights
   assert weights.shape == (1, 40, 60)
   assert weights[0, 0, 0] == 0 and weights[0, 20, 30] == 1
 
   def edge(x):  # where the lens puts the left end of the middle row
-    return capture.distort(np.array([x, 0.0]), frame.lens)[0] * 20 + 30
+    return frame.lens(np.array([x, 0.0]))[0] * 20 + 30
 
   left = scipy.optimize.brentq(edge, -1.5, 0) * 20 + 30
   first = np.flatnonzero(weights[0, 20])[0]

@@ -1,4 +1,4 @@
-"""Structure from motion with COLMAP, through pycolmap (an optional extra).
+"""COLMAP's models, and points for known cameras, through pycolmap (an extra).
 
 Photos whose cameras are known get points without moving the cameras: features
 are found, matched between all pairs and triangulated.
@@ -9,6 +9,7 @@ import importlib.util
 import os
 import pathlib
 import tempfile
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -17,13 +18,6 @@ from PIL import Image
 from sr3d_jax.types import Array, Camera, Views
 
 CACHE = pathlib.Path('~/.cache/sr3d_jax/points')
-LENSES = {  # what follows the focal lengths and the centre
-  'SIMPLE_PINHOLE': (),
-  'PINHOLE': (),
-  'SIMPLE_RADIAL': ('k1',),
-  'RADIAL': ('k1', 'k2'),
-  'OPENCV': ('k1', 'k2', 'p1', 'p2'),
-}
 
 
 def is_available() -> bool:
@@ -39,7 +33,7 @@ class Photo(NamedTuple):
   focal: tuple[float, float]  # px
   center: tuple[float, float]  # px
   size: tuple[int, int]  # width, height
-  lens: tuple[float, ...]  # k1, k2, p1, p2, k3
+  lens: Callable[[np.ndarray], np.ndarray] | None  # see `lenses`
 
 
 def read_model(
@@ -69,25 +63,40 @@ def read_model(
 
 
 def _photo(image, camera) -> Photo:
-  """A pycolmap image and its camera as plain values."""
-  model = camera.model.name
-  if model not in LENSES:
+  """A pycolmap image and its camera; only a lens still asks pycolmap."""
+  if not camera.is_perspective():
     raise ValueError(
-      f'{image.name} has camera model {model}, known are {", ".join(LENSES)}: '
-      'undistort the photos first'
+      f'{image.name} has camera model {camera.model.name}, which no pinhole '
+      'comes near: cut the panorama into perspective photos first'
     )
   pose = np.eye(4)
   pose[:3] = image.cam_from_world().matrix()
-  num_pinhole = 3 if len(camera.focal_length_idxs()) == 1 else 4
-  rest = dict(zip(LENSES[model], camera.params[num_pinhole:]))
   return Photo(
     name=image.name,
     world_to_cam=pose,
     focal=(camera.focal_length_x, camera.focal_length_y),
     center=(camera.principal_point_x, camera.principal_point_y),
     size=(camera.width, camera.height),
-    lens=tuple(float(rest.get(k, 0)) for k in ('k1', 'k2', 'p1', 'p2', 'k3')),
+    lens=None if _is_pinhole(camera) else _lens(camera),
   )
+
+
+def _is_pinhole(camera) -> bool:
+  """Whether straight lines stay straight; fisheyes without terms bend them."""
+  return camera.is_undistorted() and camera.is_perspective_pinhole()
+
+
+def _lens(camera) -> Callable[[np.ndarray], np.ndarray]:
+  """Any camera model as a function of the plane z = 1, [..., 2] to [..., 2]."""
+  focal = np.array([camera.focal_length_x, camera.focal_length_y])
+  center = np.array([camera.principal_point_x, camera.principal_point_y])
+
+  def lens(plane: np.ndarray) -> np.ndarray:
+    rays = np.concatenate([plane, np.ones_like(plane[..., :1])], axis=-1)
+    pixels = camera.img_from_cam(rays.reshape(-1, 3))
+    return ((pixels - center) / focal).reshape(plane.shape)
+
+  return lens
 
 
 def triangulate(

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sr3d_jax import capture, geometry
+from sr3d_jax import capture, geometry, lenses
 from sr3d_jax.io import images, paths, ply
 from sr3d_jax.types import Scene
 
@@ -135,7 +135,7 @@ def _frames(
       focal=focal,
       center=center,
       size=size,
-      lens=tuple(float(values.get(key, 0)) for key in LENS),
+      lens=lenses.opencv(*(float(values.get(key, 0)) for key in LENS)),
       mask=images.load(folder / mask)[..., 0] if mask else None,
       is_test=None if split is None else split != 'train',
     )
