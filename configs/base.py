@@ -38,7 +38,6 @@ def base(source: str, prior: str) -> ConfigDict:
     source: the config file, for the records.
     prior: a file in configs/priors/; '' for the shipped network.
   """
-  section = importlib.import_module(f'configs.priors.{prior or "own"}')
   steps = dict(batch_size=1, chunk=100, refine_start=100, save_every=500)
   return ConfigDict(
     dict(
@@ -50,7 +49,7 @@ def base(source: str, prior: str) -> ConfigDict:
         name='gaussians', capacity=300_000, sh_degree=2, growth=1.05
       ),
       first_fit=dict(num_steps=7000, refine_stop=5000, **steps),
-      prior=section.get_config(),
+      prior=_prior_section(prior),
       anchor=False,
       anchor_weight=1.0,
       baselines=('bicubic',),
@@ -58,3 +57,37 @@ def base(source: str, prior: str) -> ConfigDict:
       fit=dict(num_steps=7000, refine_stop=5000, sh_every=0, **steps),
     )
   )
+
+
+def for_two_cores(config: ConfigDict, *, capacity: int) -> None:
+  """Sets what the size `cpu` has in common: shorter fits, fewer splats."""
+  config.representation.update(capacity=capacity, sh_degree=1, growth=1.15)
+  config.first_fit.update(num_steps=2000, refine_stop=1500, sh_every=500)
+  config.fit.update(num_steps=500, refine_stop=350, refine_start=50, chunk=50)
+
+
+def for_a_minute(config: ConfigDict) -> None:
+  """Sets what the size `smoke` has in common: every part runs, none well."""
+  config.representation.update(capacity=2000, sh_degree=0)
+  config.first_fit.update(num_steps=20, chunk=10)
+  config.fit.update(num_steps=10, chunk=10)
+
+
+def image_set(root: str, arg: str) -> ConfigDict:
+  """A config of `evaluate_images`.
+
+  Args:
+    root: the folder of HR images.
+    arg: a prior's name; '' for the shipped network.
+  """
+  size, prior = parse(arg)
+  if size:
+    raise ValueError(f'an image set has one size, got {size!r}: leave it out')
+  return ConfigDict(dict(seed=0, root=root, prior=_prior_section(prior)))
+
+
+def _prior_section(prior: str) -> ConfigDict:
+  """The section in configs/priors/; '' for the shipped network."""
+  return importlib.import_module(
+    f'configs.priors.{prior or "own"}'
+  ).get_config()

@@ -9,16 +9,15 @@ resumed one by one when the same command runs again.
 """
 
 import dataclasses
-import functools
 import importlib
+import pkgutil
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from absl import flags, logging
 from ml_collections import config_flags
 
-from sr3d_jax import capture, cli, consolidate, image, resolve
+from sr3d_jax import capture, cli, coarse, consolidate, resolve
 from sr3d_jax.evaluate import evaluate
 from sr3d_jax.fit import fit
 from sr3d_jax.io import workdir as workdirs
@@ -28,19 +27,19 @@ from sr3d_jax.types import Scene, SRPrior, Views
 _CONFIG = config_flags.DEFINE_config_file('config', lock_config=True)
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Where the results go.')
 
+ANCHORED = '+anchor'  # ends the name of a row whose fit has the anchor loss
 
-def coarse_views(views: Views, scale: float) -> Views:
-  """Shrinks photos and their cameras; scale 1 leaves them as they are."""
-  if scale == 1:
-    return views
-  cameras = views.cameras.at_scale(1 / scale)
-  size = (cameras.height, cameras.width)
-  shrink = functools.partial(image.resize, height=size[0], width=size[1])
-  weights = views.weights
-  if weights is not None:
-    weights = jnp.clip(shrink(weights[..., None], method='area')[..., 0], 0, 1)
-  images = jnp.clip(jax.lax.map(shrink, jnp.asarray(views.images)), 0, 1)
-  return Views(images=images, cameras=cameras, weights=weights)
+
+def low_resolution(config: Any, full: Scene) -> tuple[Views, Views]:
+  """Coarse training and test views: those of `lr_scene`, or shrunk photos."""
+  if 'lr_scene' not in config:
+    return (
+      coarse.shrink(full.train, config.shrink),
+      coarse.shrink(full.test, config.shrink),
+    )
+  low = resolve.build('scenes', config.lr_scene)
+  coarse.check_pair(full, low, config.shrink)
+  return low.train, low.test
 
 
 def build_prior(section: Any, where: str) -> Any:
@@ -54,37 +53,51 @@ def build_prior(section: Any, where: str) -> Any:
     ) from error
 
 
-def prior_section(word: str) -> Any:
-  """The section in configs/priors/<word>.py."""
-  return importlib.import_module(f'configs.priors.{word}').get_config()
+def main_prior(config: Any) -> str:
+  """What rows call the config's own prior."""
+  return config.prior.get('network', config.prior.name)
 
 
 def main_row(config: Any) -> str:
   """Names the row of the config's own prior."""
-  name = config.prior.get('network', config.prior.name)
-  return f'{name}+anchor' if config.anchor else name
+  return main_prior(config) + (ANCHORED if config.anchor else '')
+
+
+def prior_section(config: Any, word: str) -> Any:
+  """The config's own section if `word` names it, or configs/priors/<word>."""
+  if word == main_prior(config):
+    return config.prior
+  folder = importlib.import_module('configs.priors').__path__
+  known = sorted(module.name for module in pkgutil.iter_modules(folder))
+  if word not in known:
+    raise ValueError(
+      f'baselines name an unknown prior: {word!r}; there are '
+      f'{", ".join(known)}, each with or without {ANCHORED!r}'
+    )
+  return importlib.import_module(f'configs.priors.{word}').get_config()
 
 
 def methods(config: Any) -> dict[str, tuple[SRPrior, float]]:
-  """{row: (prior, anchor weight)} of the baselines and the main prior."""
+  """{row: (prior, anchor weight)} of the baselines and the main prior.
+
+  A baseline may be the main prior without the anchor, or with it.
+  """
   chosen = {}
-  for row in config.baselines:
-    word, _, anchored = row.partition('+')
-    prior = build_prior(prior_section(word), config.source)
-    chosen[row] = (prior, config.anchor_weight if anchored else 0.0)
-  weight = config.anchor_weight if config.anchor else 0.0
-  prior = build_prior(config.prior, config.source)
-  return chosen | {main_row(config): (prior, weight)}
+  for row in (*config.baselines, main_row(config)):
+    word = row.removesuffix(ANCHORED)
+    prior = build_prior(prior_section(config, word), config.source)
+    chosen[row] = prior, config.anchor_weight if row != word else 0.0
+  return chosen
 
 
 def run(config: Any, folder: Any) -> list[dict]:
   """Makes every row of the table that is not there yet; returns them all."""
   priors = methods(config)
   full: Scene = resolve.build('scenes', config.scene)
-  coarse = coarse_views(full.train, config.shrink)
+  lr_train, lr_test = low_resolution(config, full)
   if not len(full.points):
     # From the coarse views: features of the fine ones would leak.
-    points, colors = capture.find_points(coarse)
+    points, colors = capture.find_points(lr_train)
     full = dataclasses.replace(full, points=points, colors=colors)
   rep = resolve.build('representations', config.representation)
   drawing = {'background': full.background}
@@ -92,7 +105,7 @@ def run(config: Any, folder: Any) -> list[dict]:
     folder,
     full,
     truth=full.test if config.shrink > 1 else None,
-    coarse=coarse_views(full.test, config.shrink),
+    coarse=lr_test,
     measure=evaluate,
     drawing=drawing,
     config=config.source,
@@ -112,7 +125,7 @@ def run(config: Any, folder: Any) -> list[dict]:
 
   with table.recorder('lr_fit', config.first_fit.num_steps) as (store, log):
     start = fit(
-      first_key, rep, rep.init(init_key, full), coarse,
+      first_key, rep, rep.init(init_key, full), lr_train,
       store=store, log=log, **drawing, **config.first_fit,
     )  # fmt: skip
   table.add('lr_fit', rep.gaussians(start), note='coarse views only')
@@ -128,7 +141,7 @@ def run(config: Any, folder: Any) -> list[dict]:
       logging.warning('row %s is left out: %s', row, error)
       continue
     params = consolidate.consolidate(
-      fit_key, prior, prior_params, rep, start, coarse,
+      fit_key, prior, prior_params, rep, start, lr_train,
       fit=finer_fit(row, weight),
     )  # fmt: skip
     table.add(row, rep.gaussians(params), scale=prior.scale)

@@ -15,8 +15,8 @@ ROOT = pathlib.Path(__file__).parents[1]
 FLOORS = (
   'types numerics',
   'geometry sh image lenses raytrace raycast textures io sr3d_kernels',
-  'render capture trajectories density diffusion losses metrics optim degrade '
-  'hessian lineage ordering warp',
+  'render capture coarse trajectories density diffusion losses metrics optim '
+  'degrade hessian lineage ordering warp',
   'models',
   'priors representations scenes batches fit train consolidate evaluate cli '
   'resolve table',

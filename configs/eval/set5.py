@@ -6,17 +6,9 @@
 A minute on a CPU. bicubic 28.43, own 31.04, RLFN 32.10, PAN 32.14, IMDN 32.21.
 """
 
-import importlib
-
-from ml_collections import ConfigDict
-
-from configs.base import parse
+from configs.base import image_set
 
 
-def get_config(arg: str = '') -> ConfigDict:
-  """Returns the config; `arg` names a prior, by default the shipped one."""
-  _, prior = parse(arg)
-  section = importlib.import_module(f'configs.priors.{prior or "own"}')
-  return ConfigDict(
-    {'seed': 0, 'root': 'dev/images/set5', 'prior': section.get_config()}
-  )
+def get_config(arg: str = ''):
+  """HR images; the argument names a prior, by default the shipped one."""
+  return image_set('dev/images/set5', arg)

@@ -2,23 +2,32 @@
 
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
 import time
 
+import ml_collections
+import numpy as np
 import pytest
+from absl import flags
+from ml_collections import config_flags
+
+from configs import quickstart
+from sr3d_jax import capture, resolve
 
 COMMAND = [
   sys.executable, '-m', 'experiments.super_resolve',
   '--config=configs/quickstart.py:smoke,bicubic', '--config.bound=False',
   '--config.baselines=()',
 ]  # fmt: skip
+BESIDE = "--config.baselines=('bicubic',)"  # the main prior without its anchor
 
 
-def start(workdir, *flags):
+def start(workdir, *words):
   return subprocess.Popen(
-    [*COMMAND, f'--workdir={workdir}', *flags],
+    [*COMMAND, f'--workdir={workdir}', *words],
     stdout=subprocess.PIPE,
     stderr=subprocess.PIPE,
     text=True,
@@ -38,7 +47,7 @@ def scene_bytes(workdir):
 @pytest.fixture(scope='module')
 def whole(tmp_path_factory):
   workdir = tmp_path_factory.mktemp('whole')
-  code, out, err = finish(start(workdir))
+  code, out, err = finish(start(workdir, BESIDE))
   assert code == 0, err
   return workdir, out
 
@@ -46,13 +55,16 @@ def whole(tmp_path_factory):
 def test_it_prints_and_writes_a_row_for_each_method(whole):
   workdir, out = whole
   rows = json.loads((workdir / 'results.json').read_text())
-  assert [row['name'] for row in rows] == ['lr_fit', 'bicubic+anchor']
+  names = [row['name'] for row in rows]
+  assert names == ['lr_fit', 'bicubic', 'bicubic+anchor']
   for row in rows:
     assert f'{row["psnr"]:.2f}' in out
     assert row['steps'] == 20
     assert row['splats'] > 100
   for name in ('scene.splat', 'scene.glb', 'cameras.json', 'comparison.png'):
     assert (workdir / name).stat().st_size > 1000, name
+  plain, anchored = rows[1:]
+  assert anchored['lr_psnr'] != plain['lr_psnr']
   page = (workdir / 'report.html').read_text()
   assert 'data:image/' in page
   assert 'data:video/mp4' in page
@@ -62,23 +74,24 @@ def test_it_prints_and_writes_a_row_for_each_method(whole):
 def test_a_finished_run_is_not_repeated(whole):
   workdir, _ = whole
   before = (workdir / 'results.json').read_text()
-  code, _, err = finish(start(workdir))
+  code, _, err = finish(start(workdir, BESIDE))
   assert code == 0, err
   assert (workdir / 'results.json').read_text() == before
 
 
 def test_another_config_is_refused(whole):
   workdir, _ = whole
-  code, _, err = finish(start(workdir, '--config.seed=7'))
+  code, _, err = finish(start(workdir, BESIDE, '--config.seed=7'))
   assert code != 0
   assert 'seed: 0 -> 7' in err
   assert 'Traceback' not in err
 
 
 def test_killed_at_any_moment_it_ends_in_the_same_bytes(whole, tmp_path):
+  # The main row does not depend on those beside it.
   expected = scene_bytes(whole[0])
-  flags = ['--config.first_fit.save_every=10', '--config.fit.save_every=10']
-  process = start(tmp_path, *flags)
+  often = ['--config.first_fit.save_every=10', '--config.fit.save_every=10']
+  process = start(tmp_path, *often)
   target = tmp_path / 'rows' / 'bicubic+anchor' / 'ckpts' / '0' / '10'
   deadline = time.monotonic() + 600
   while not target.exists() and process.poll() is None:
@@ -87,24 +100,81 @@ def test_killed_at_any_moment_it_ends_in_the_same_bytes(whole, tmp_path):
   os.kill(process.pid, signal.SIGKILL)
   process.communicate()
   assert not (tmp_path / 'report.html').exists()
-  code, _, err = finish(start(tmp_path, *flags))
+  code, _, err = finish(start(tmp_path, *often))
   assert code == 0, err
   assert scene_bytes(tmp_path) == expected
 
 
 @pytest.mark.parametrize(
-  'flags, told',
+  'words, told',
   [
     (['--config=configs/quickstart.py:nosuch'], 'a prior (bicubic'),
     (['--config=configs/quickstart.py:smoke', '--config.nosuch=1'], 'nosuch'),
     (['--config.prior.name=nosuch'], 'bicubic, own, published'),
     (['--config.prior.scale=0.25'], 'did you mean 4'),
+    (["--config.baselines=('own+anchr',)"], "unknown prior: 'own+anchr'"),
     (['--config.scene.num_train=1'], 'at least two'),
   ],
 )
-def test_bad_input_is_one_clear_line(tmp_path, flags, told):
-  code, _, err = finish(start(tmp_path / 'run', *flags))
+def test_bad_input_is_one_clear_line(tmp_path, words, told):
+  code, _, err = finish(start(tmp_path / 'run', *words))
   assert code != 0
   assert told in err
   assert 'Traceback' not in err
   assert not (tmp_path / 'run' / 'results.json').exists()
+
+
+@pytest.fixture
+def job(monkeypatch):
+  """The experiment's functions by name, without its flags."""
+  monkeypatch.setattr(flags, 'DEFINE_string', lambda *_, **__: None)
+  monkeypatch.setattr(config_flags, 'DEFINE_config_file', lambda *_, **__: None)
+  return runpy.run_module('experiments.super_resolve', run_name='job')
+
+
+def test_a_baseline_may_be_the_main_prior_without_its_anchor(job):
+  config = quickstart.get_config('smoke')
+  config.baselines = ('bicubic', 'own', 'bicubic+anchor')
+  config.prior.scale = 3.0
+  rows = job['methods'](config)
+  assert list(rows) == ['bicubic', 'own', 'bicubic+anchor', 'own+anchor']
+  assert [weight for _, weight in rows.values()] == [0, 0, 1, 1]
+  # What is set for the main prior holds for its other row, and no others.
+  assert [prior.scale for prior, _ in rows.values()] == [4, 3, 4, 3]
+
+
+def test_a_baseline_that_is_the_main_row_is_one_row(job):
+  config = quickstart.get_config('smoke,rlfn')
+  config.baselines = ('rlfn+anchor', 'rlfn')
+  assert list(job['methods'](config)) == ['rlfn+anchor', 'rlfn']
+
+
+def _scene(width, grey):
+  """Ten grey views that differ by nothing but their names."""
+  frames = [
+    capture.Frame(
+      name=f'{i}.png',
+      image=np.full((width // 2, width, 3), grey, np.float32),
+      world_to_cam=np.eye(4),
+      focal=(float(width),) * 2,
+      center=(width / 2, width / 4),
+    )
+    for i in range(10)
+  ]
+  return capture.make_scene('grey', *capture.make_views(frames))
+
+
+def test_coarse_views_come_from_files_where_the_config_says_so(
+  job, monkeypatch
+):
+  full, low = _scene(32, 0.25), _scene(16, 0.75)
+  monkeypatch.setattr(resolve, 'build', lambda kind, section: low)
+  config = ml_collections.ConfigDict({'shrink': 2.0})
+  for grey in (0.25, 0.75):
+    train, test = job['low_resolution'](config, full)
+    assert (len(train.images), len(test.images)) == (8, 2)
+    np.testing.assert_allclose(train.images[:, 4, 8], grey, atol=1e-6)
+    config.lr_scene = {'name': 'llff'}
+  config.shrink = 4.0
+  with pytest.raises(ValueError, match='lr_scene is 16 x 8, but scene is 32'):
+    job['low_resolution'](config, full)

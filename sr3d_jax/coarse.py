@@ -1,0 +1,81 @@
+"""Low-resolution views of a scene: its photos shrunk, or other files of them.
+
+A published protocol may fix both sizes by files. Then the coarse ones are held
+against the fine ones, since a view that is swapped or shifted would pass for a
+bad result.
+"""
+
+import functools
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sr3d_jax import image
+from sr3d_jax.types import Scene, Views
+
+
+def shrink(views: Views, scale: float) -> Views:
+  """Shrinks photos and their cameras; scale 1 leaves them as they are.
+
+  Args:
+    views: [V, H, W, 3].
+    scale: at least 1.
+
+  Returns:
+    [V, H / scale, W / scale, 3], antialiased (bicubic); weights are averaged.
+  """
+  if scale == 1:
+    return views
+  if not scale > 1:
+    raise ValueError(
+      f'shrink must be at least 1, got {scale}: did you mean {1 / scale}?'
+    )
+  cameras = views.cameras.at_scale(1 / scale)
+  size = (cameras.height, cameras.width)
+  resize = functools.partial(image.resize, height=size[0], width=size[1])
+  weights = views.weights
+  if weights is not None:
+    weights = jnp.clip(resize(weights[..., None], method='area')[..., 0], 0, 1)
+  images = jnp.clip(jax.lax.map(resize, jnp.asarray(views.images)), 0, 1)
+  return Views(images=images, cameras=cameras, weights=weights)
+
+
+def check_pair(full: Scene, low: Scene, scale: float) -> None:
+  """Raises unless `low` has the views of `full`, `scale` times as coarse."""
+  labels, low_labels = _labels(full), _labels(low)
+  if labels != low_labels:
+    odd = sorted(set(labels) ^ set(low_labels)) or ['their order']
+    raise ValueError(
+      f'scene has {len(labels)} views, lr_scene {len(low_labels)}, and they '
+      f'differ in {", ".join(odd[:3])}{", ..." if len(odd) > 3 else ""}: both '
+      'should hold the same photos, split alike'
+    )
+  for views, coarse in ((full.train, low.train), (full.test, low.test)):
+    fine, got = views.cameras, coarse.cameras
+    wanted = fine.at_scale(1 / scale)
+    if (got.width, got.height) != (wanted.width, wanted.height):
+      raise ValueError(
+        f'lr_scene is {got.width} x {got.height}, but scene is {fine.width} x '
+        f'{fine.height} and shrink={scale:g} makes that {wanted.width} x '
+        f'{wanted.height}: change shrink or one of the sizes'
+      )
+    for field in ('world_to_cam', 'focal', 'center'):
+      # Copies cut to whole pixels may be off by a part of one.
+      pair = getattr(got, field), getattr(wanted, field)
+      if not np.allclose(*pair, rtol=1e-2, atol=1e-3):
+        raise ValueError(
+          f'lr_scene and scene disagree on the {field} of their cameras: both '
+          'should come from one reconstruction'
+        )
+
+
+def _labels(scene: Scene) -> list[str]:
+  """Each view's part and name; a smaller copy may have another suffix."""
+  parts = (('training', scene.train_names), ('test', scene.test_names))
+  return [
+    f'{part} view {pathlib.PurePath(name).with_suffix("")}'
+    for part, names in parts
+    for name in names
+  ]
