@@ -62,8 +62,18 @@ def base(source: str, prior: str) -> ConfigDict:
 def for_two_cores(config: ConfigDict, *, capacity: int) -> None:
   """Sets what the size `cpu` has in common: shorter fits, fewer splats."""
   config.representation.update(capacity=capacity, sh_degree=1, growth=1.15)
+  for_few_steps(config)
   config.first_fit.update(num_steps=2000, refine_stop=1500, sh_every=500)
   config.fit.update(num_steps=500, refine_stop=350, refine_start=50, chunk=50)
+
+
+def for_few_steps(config: ConfigDict) -> None:
+  """Doubles the rates and relaxes the priors, both made for 30,000 steps."""
+  config.representation.rates = dict(
+    position=(3e-4, 3e-6), scale=1e-2, color=5e-3
+  )
+  for section in (config.first_fit, config.fit):
+    section.update(opacity_weight=2e-3, scale_weight=2e-3)
 
 
 def for_a_minute(config: ConfigDict) -> None:

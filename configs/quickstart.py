@@ -6,7 +6,7 @@ Rows: LR fit, bicubic -> fit, own prior -> fit (anchored in the LR photos), HR
 fit (bound).
 """
 
-from configs.base import base, parse
+from configs.base import base, for_few_steps, parse
 
 
 def get_config(arg: str = ''):
@@ -17,7 +17,9 @@ def get_config(arg: str = ''):
     name='procedural', width=320, height=240, num_train=24, num_test=6
   )
   config.representation.update(capacity=20_000, sh_degree=0, growth=1.2)
+  for_few_steps(config)
   config.anchor = True
+  config.baselines = ('bicubic', 'own')
   config.first_fit.num_steps = 500
   config.fit.num_steps = 500
   if size == 'smoke':

@@ -4,7 +4,7 @@
         --workdir=runs/fox
 """
 
-from configs.base import base, parse
+from configs.base import base, for_a_minute, for_two_cores, parse
 
 
 def get_config(arg: str = ''):
@@ -22,13 +22,9 @@ def get_config(arg: str = ''):
       'bicubic', 'bicubic+anchor', 'rlfn', 'rlfn+anchor', 'imdn',
     )  # fmt: skip
   if size == 'cpu':
-    config.representation.update(capacity=40_000, sh_degree=1, growth=1.15)
-    config.first_fit.update(num_steps=2000, refine_stop=1500, sh_every=500)
-    config.fit.update(num_steps=500, refine_stop=350, refine_start=50, chunk=50)
+    for_two_cores(config, capacity=40_000)
   if size == 'smoke':
     config.scene.size = (54, 96)
-    config.representation.update(capacity=2000, sh_degree=0)
-    config.first_fit.update(num_steps=20, chunk=10)
-    config.fit.update(num_steps=10, chunk=10)
+    for_a_minute(config)
     config.baselines = ()
   return config

@@ -4,7 +4,7 @@
         --workdir=runs/lego
 """
 
-from configs.base import base, parse
+from configs.base import base, for_few_steps, parse
 
 
 def get_config(arg: str = ''):
@@ -19,11 +19,13 @@ def get_config(arg: str = ''):
     num_points=20_000,
     background=(0.0, 0.0, 0.0),
   )
-  config.representation.update(capacity=200_000, sh_degree=3, init_opacity=0.1)
+  # Random points: small ones leave the empty space sooner.
+  config.representation.update(capacity=200_000, sh_degree=3, init_scale=0.3)
   config.bound = False  # there are no 800-pixel training views here
   if size == 'cpu':
-    config.representation.update(capacity=40_000, sh_degree=2, growth=1.1)
-    config.fit.update(num_steps=5000, refine_stop=4000, sh_every=1000)
+    config.representation.update(capacity=50_000, sh_degree=2, growth=1.1)
+    for_few_steps(config)
+    config.fit.update(num_steps=7000, refine_stop=6000, sh_every=1000)
     config.first_fit.update(num_steps=2000, refine_stop=1500)
   if size == 'smoke':
     config.scene.update(size=(50, 50), test_size=(50, 50), num_points=500)
