@@ -9,13 +9,14 @@ import dataclasses
 import functools
 import warnings
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
 from sr3d_jax import geometry, lenses
 from sr3d_jax import image as image_lib
 from sr3d_jax.io import colmap
-from sr3d_jax.types import Camera, Scene, Views
+from sr3d_jax.types import Array, Camera, Scene, Views
 
 Color = tuple[float, float, float]
 MIN_POINTS = 100  # fewer triangulated ones are no use as a start
@@ -27,7 +28,7 @@ class Frame:
   """One photo with what its file says about it.
 
   Attributes:
-    name: file name.
+    name: file name, below the folder that all have in common.
     image: [H, W, 3], or [H, W, 4] with straight alpha, float32 in [0, 1].
     world_to_cam: [4, 4], x right, y down, z forward.
     focal: (x, y) px, for an image of `size`.
@@ -78,7 +79,8 @@ def make_views(
   if not developed:
     raise ValueError('there are no frames to make views of')
   names, images, weights, poses, focals, centers, marks = zip(*developed)
-  _check_sizes(names, images)
+  _check_names(names)
+  check_sizes(names, [image.shape[1::-1] for image in images])
   height, width = images[0].shape[:2]
   weights = np.stack(weights)
   views = Views(
@@ -93,6 +95,39 @@ def make_views(
     weights=None if weights.all() else weights,
   )
   return views, names, _split(names, marks)
+
+
+def assemble(
+  name: str,
+  frames: Iterable[Frame],
+  *,
+  points: tuple[Array, Array] | None = None,
+  triangulate: bool = True,
+  background: Color = (0.0, 0.0, 0.0),
+  **options: Any,
+) -> Scene:
+  """Makes a scene of frames: what most loaders end in.
+
+  Args:
+    name: for reports.
+    frames: see `make_views`.
+    points: [P, 3] points and [P, 3] colours; None where the files hold none.
+    triangulate: whether to look for points then, see `find_points`.
+    background: lies behind transparent and masked pixels.
+    **options: of `make_views`.
+
+  Returns:
+    The scene.
+  """
+  views, names, is_test = make_views(frames, background=background, **options)
+  scene = make_scene(name, views, names, is_test, background=background)
+  if points is None:
+    points = find_points(scene.train, triangulate=triangulate)
+  return dataclasses.replace(
+    scene,
+    points=np.asarray(points[0], np.float32),
+    colors=np.asarray(points[1], np.float32),
+  )
 
 
 def make_scene(
@@ -182,6 +217,20 @@ def pick(views: Views, chosen: np.ndarray) -> Views:
     ),
     weights=None if weights is None else weights[chosen],
   )
+
+
+def check_sizes(names: Iterable[str], sizes: Iterable[tuple[int, int]]) -> None:
+  """Raises unless all images have one size (width, height), px."""
+  sizes = [tuple(size) for size in sizes]
+  count = collections.Counter(sizes).most_common()
+  if len(count) > 1:
+    (usual, _), (other, number) = count[0], count[-1]
+    odd = list(names)[sizes.index(other)]
+    raise ValueError(
+      f'the images have {len(count)} sizes: most are {usual[0]} x {usual[1]}, '
+      f'{number} like {odd} are {other[0]} x {other[1]}: pass size=(width, '
+      'height) to bring all to one'
+    )
 
 
 def check_pose(pose: np.ndarray, name: str) -> np.ndarray:
@@ -285,17 +334,10 @@ def _check_options(size, downscale, masks: str) -> None:
     raise ValueError(f"masks is 'composite' or 'ignore', got {masks!r}")
 
 
-def _check_sizes(names, images) -> None:
-  """Raises unless all images have one size."""
-  count = collections.Counter(image.shape[1::-1] for image in images)
-  if len(count) > 1:
-    (usual, _), (other, number) = (
-      count.most_common()[0],
-      count.most_common()[-1],
-    )
-    odd = next(n for n, i in zip(names, images) if i.shape[1::-1] == other)
+def _check_names(names: tuple[str, ...]) -> None:
+  """Raises if two views have one name: results are filed under it."""
+  name, number = collections.Counter(names).most_common(1)[0]
+  if number > 1:
     raise ValueError(
-      f'the images have {len(count)} sizes: most are {usual[0]} x {usual[1]}, '
-      f'{number} like {odd} are {other[0]} x {other[1]}: pass size=(width, '
-      'height) to bring all to one'
+      f'{number} views are called {name}: give each photo a name of its own'
     )

@@ -1,7 +1,8 @@
 """One run as a table of methods: records each row, resumes, reports.
 
 A row is finished when its entry stands in `results.json`; its checkpoints,
-statistics, renders and PLY lie in a folder of its own name.
+statistics, renders and PLY lie in a folder of its own name. Of many hosts, the
+first alone measures and writes; the others know which rows are finished.
 """
 
 import contextlib
@@ -12,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from sr3d_jax import trajectories
+from sr3d_jax import hosts, trajectories
 from sr3d_jax.io import (
   cameras_json,
   checkpoint,
@@ -60,7 +61,8 @@ class Table:
     bar: bool = True,
   ):
     self.folder = folder
-    self.rows: list[dict] = workdir.read_json(folder / 'results.json') or []
+    rows = workdir.read_json(folder / 'results.json') or []
+    self.rows: list[dict] = hosts.agreed_json(rows)
     self._per_view = workdir.read_json(folder / 'per_view.json') or {}
     self._scene, self._truth, self._coarse = scene, truth, coarse
     self._measure, self._drawing = measure, drawing
@@ -73,8 +75,11 @@ class Table:
   @contextlib.contextmanager
   def recorder(
     self, row: str, num_steps: int, stage: int = 0
-  ) -> Iterator[tuple[checkpoint.Store, Callable]]:
+  ) -> Iterator[tuple[checkpoint.Store | None, Callable | None]]:
     """Yields the checkpoint store and the logger of one fit."""
+    if not hosts.is_first():
+      yield None, None
+      return
     place = self.folder / 'rows' / row
     with (
       checkpoint.Store(place / 'ckpts' / f'{stage}') as store,
@@ -92,6 +97,9 @@ class Table:
     """Measures a finished row, writes its files, prints its line."""
     if self.has(row):
       return
+    if not hosts.is_first():
+      self.rows.append({'name': row})
+      return
     place = self.folder / 'rows' / row
     cameras = self._scene.test.cameras
     if self._truth is None:
@@ -101,8 +109,7 @@ class Table:
       truth=self._truth, coarse=self._coarse, **self._drawing,
     )  # fmt: skip
     for name, picture in zip(self._scene.test_names, renders, strict=True):
-      stem = pathlib.Path(name).stem
-      images.save(place / 'renders' / f'{stem}.png', picture)
+      images.save(place / 'renders' / _picture(name), picture)
     curve = self.curve(row)
     steps = int(curve['step'][-1]) if curve.get('step') else 0
     cloud = place / 'point_cloud' / f'iteration_{steps}' / 'point_cloud.ply'
@@ -136,6 +143,8 @@ class Table:
 
   def finish(self, best: str, *, orbit: bool = True) -> list[dict]:
     """Exports row `best`, writes the report, prints the table."""
+    if not hosts.is_first():
+      return self.rows
     chosen = next(entry for entry in self.rows if entry['name'] == best)
     gaussians = ply.load(self.folder / chosen['ply'])
     steps = chosen['steps']
@@ -165,10 +174,9 @@ class Table:
   def _report(self, best: str, film: pathlib.Path | None) -> None:
     views = []
     for index, name in enumerate(self._scene.test_names[:MAX_REPORT_VIEWS]):
-      stem = pathlib.Path(name).stem
       shown = {
         entry['name']: images.load(
-          self.folder / 'rows' / entry['name'] / 'renders' / f'{stem}.png'
+          self.folder / 'rows' / entry['name'] / 'renders' / _picture(name)
         )
         for entry in self.rows
       }
@@ -203,6 +211,11 @@ class Table:
         panels,
         scale=max(1, round(COMPARISON_WIDTH / self._truth.cameras.width)),
       )
+
+
+def _picture(name: str) -> str:
+  """The render's file for a view; a capture may keep photos in folders."""
+  return str(pathlib.PurePath(name).with_suffix('.png')).replace('/', '_')
 
 
 def _seconds(curve: dict[str, list]) -> float:

@@ -16,6 +16,8 @@ import numpy as np
 
 from sr3d_jax.types import Camera
 
+WANTED = ('img_name', 'width', 'height', 'position', 'rotation', 'fx', 'fy')
+
 
 def save(
   path: str | os.PathLike, cameras: Camera, names: Sequence[str]
@@ -52,7 +54,16 @@ def load(path: str | os.PathLike) -> tuple[Camera, tuple[str, ...]]:
 
   All must be of one size, as the pictures of `Views` are.
   """
-  entries = json.loads(Path(path).read_text(encoding='utf-8'))
+  try:
+    entries = json.loads(Path(path).read_text(encoding='utf-8'))
+  except ValueError as error:
+    raise ValueError(f'{path} is not valid JSON: {error}') from error
+  for i, entry in enumerate(entries):
+    missing = [key for key in WANTED if key not in entry]
+    if missing:
+      raise ValueError(
+        f'camera {i} of {path} has no {" and no ".join(missing)}'
+      )
   sizes = {(entry['width'], entry['height']) for entry in entries}
   if len(sizes) != 1:
     raise ValueError(
@@ -60,15 +71,17 @@ def load(path: str | os.PathLike) -> tuple[Camera, tuple[str, ...]]:
       'file by size.'
     )
   ((width, height),) = sizes
-  cam_to_world = np.tile(np.eye(4), (len(entries), 1, 1))
-  cam_to_world[:, :3, :3] = [entry['rotation'] for entry in entries]
-  cam_to_world[:, :3, 3] = [entry['position'] for entry in entries]
+  cam_to_world = np.array([entry['rotation'] for entry in entries], np.float64)
+  position = np.array([entry['position'] for entry in entries], np.float64)
+  world_to_cam = np.tile(np.eye(4), (len(entries), 1, 1))
+  world_to_cam[:, :3, :3] = np.swapaxes(cam_to_world, 1, 2)
+  world_to_cam[:, :3, 3] = -np.einsum('vji,vj->vi', cam_to_world, position)
   center = [
     (entry.get('cx', width / 2), entry.get('cy', height / 2))
     for entry in entries
   ]
   cameras = Camera(
-    world_to_cam=jnp.asarray(np.linalg.inv(cam_to_world), jnp.float32),
+    world_to_cam=jnp.asarray(world_to_cam, jnp.float32),
     focal=jnp.asarray([(x['fx'], x['fy']) for x in entries], jnp.float32),
     center=jnp.asarray(center, jnp.float32),
     width=width,

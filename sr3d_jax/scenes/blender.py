@@ -5,7 +5,6 @@ Pictures have straight alpha, their sizes may differ between the splits, and
 """
 
 import dataclasses
-import json
 import math
 import pathlib
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from sr3d_jax import capture, geometry
-from sr3d_jax.io import images, paths
+from sr3d_jax.io import images, paths, transforms
 from sr3d_jax.types import Scene
 
 HALF_SIDE = 1.3  # of the cube that holds these objects, scene units
@@ -75,7 +74,9 @@ def _frames(folder: pathlib.Path, split: str) -> Iterator[capture.Frame]:
     raise FileNotFoundError(
       f'{folder} is no Blender scene: it has no {path.name}'
     )
-  header = json.loads(path.read_text())
+  header = transforms.load(path)
+  if 'camera_angle_x' not in header:
+    raise ValueError(f'{path} has no camera_angle_x, so no focal length')
   for frame in header['frames']:
     file = (folder / frame['file_path']).with_suffix('.png')
     if not file.is_file():
@@ -85,7 +86,7 @@ def _frames(folder: pathlib.Path, split: str) -> Iterator[capture.Frame]:
     focal = 0.5 * width / math.tan(0.5 * header['camera_angle_x'])
     pose = capture.check_pose(frame['transform_matrix'], file.name)
     yield capture.Frame(
-      name=file.name,
+      name=file.relative_to(folder).as_posix(),
       image=image,
       world_to_cam=np.asarray(
         geometry.invert_pose(geometry.opengl_to_opencv(pose))

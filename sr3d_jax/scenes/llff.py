@@ -40,25 +40,14 @@ def make(
     The scene.
   """
   folder = paths.data_path(root)
-  views, names, is_test = capture.make_views(
+  cloud = folder / 'points3D.ply'
+  return capture.assemble(
+    folder.name,
     _frames(folder, images),
+    points=ply.load_points(cloud) if cloud.exists() else None,
+    triangulate=triangulate,
     size=size,
     downscale=downscale,
-    background=background,
-  )
-  points_path = folder / 'points3D.ply'
-  if points_path.exists():
-    points, colors = ply.load_points(points_path)
-  else:
-    train = capture.pick(views, ~is_test)
-    points, colors = capture.find_points(train, triangulate=triangulate)
-  return capture.make_scene(
-    folder.name,
-    views,
-    names,
-    is_test,
-    points=points,
-    colors=colors,
     background=background,
   )
 
@@ -75,7 +64,10 @@ def read_poses(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
   """
   if not path.is_file():
     raise FileNotFoundError(f'{path.parent} is no LLFF scene: no {path.name}')
-  rows = np.load(path, allow_pickle=False)
+  try:
+    rows = np.load(path, allow_pickle=False)
+  except (ValueError, EOFError) as error:
+    raise ValueError(f'{path} is not a NumPy file: {error}') from error
   if rows.ndim != 2 or rows.shape[1] != 17:
     raise ValueError(f'{path} should hold [N, 17] numbers, got {rows.shape}')
   matrices = rows[:, :15].reshape(-1, 3, 5)

@@ -5,8 +5,8 @@ Intrinsics stand at the top of the file or in a frame, which wins; lens
 distortion follows OpenCV and is removed on load.
 """
 
-import json
 import math
+import os
 import pathlib
 import warnings
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from sr3d_jax import capture, geometry, lenses
-from sr3d_jax.io import images, paths, ply
+from sr3d_jax.io import images, paths, ply, transforms
 from sr3d_jax.types import Scene
 
 SUFFIXES = ('', '.png', '.jpg', '.jpeg', '.PNG', '.JPG')
@@ -52,38 +52,22 @@ def make(
   path = path / 'transforms.json' if path.is_dir() else path
   header = _read(path)
   files = _existing(path, header['frames'])
-  views, names, is_test = capture.make_views(
+  cloud = path.parent / 'points3D.ply'
+  return capture.assemble(
+    path.parent.name,
     _frames(path.parent, header, files),
+    points=ply.load_points(cloud) if cloud.exists() else None,
+    triangulate=triangulate,
     size=size,
     downscale=downscale,
     masks=masks,
     background=background,
   )
-  points_path = path.parent / 'points3D.ply'
-  if points_path.exists():
-    points, colors = ply.load_points(points_path)
-  else:
-    train = capture.pick(views, ~is_test)
-    points, colors = capture.find_points(train, triangulate=triangulate)
-  return capture.make_scene(
-    path.parent.name,
-    views,
-    names,
-    is_test,
-    points=points,
-    colors=colors,
-    background=background,
-  )
 
 
 def _read(path: pathlib.Path) -> dict:
-  """The file's content, checked for frames and for a lens we know."""
-  try:
-    header = json.loads(path.read_text())
-  except ValueError as error:
-    raise ValueError(f'{path} is not valid JSON: {error}') from error
-  if not isinstance(header, dict) or not header.get('frames'):
-    raise ValueError(f'{path} lists no frames')
+  """The file's content, checked for a lens we know."""
+  header = transforms.load(path)
   model = header.get('camera_model', 'OPENCV')
   if model not in PINHOLES:
     raise ValueError(
@@ -122,6 +106,7 @@ def _frames(
   folder: pathlib.Path, header: dict, files: list[tuple[pathlib.Path, dict]]
 ) -> Iterator[capture.Frame]:
   """Reads one photo after the other."""
+  common = os.path.commonpath([file.parent for file, _ in files])
   for file, frame in files:
     image = images.load(file)
     values = {**header, **frame}
@@ -129,7 +114,7 @@ def _frames(
     split = values.get('split')
     focal, center, size = _intrinsics(values, image, file)
     yield capture.Frame(
-      name=file.name,
+      name=file.relative_to(common).as_posix(),
       image=image,
       world_to_cam=_pose(frame, file),
       focal=focal,
@@ -143,8 +128,6 @@ def _frames(
 
 def _pose(frame: dict, file: pathlib.Path) -> np.ndarray:
   """[4, 4] world_to_cam with OpenCV axes."""
-  if 'transform_matrix' not in frame:
-    raise ValueError(f'the frame of {file.name} has no transform_matrix')
   cam_to_world = capture.check_pose(frame['transform_matrix'], file.name)
   return np.asarray(
     geometry.invert_pose(geometry.opengl_to_opencv(cam_to_world))

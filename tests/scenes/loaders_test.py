@@ -2,15 +2,16 @@
 
 import json
 
+import captures
 import numpy as np
 import pytest
+from captures import NUM_VIEWS, photo
 
-from sr3d_jax import capture, geometry
+from sr3d_jax import capture
 from sr3d_jax.io import images, paths
 from sr3d_jax.scenes import blender, llff, transforms_json
 
-NUM_VIEWS = 9
-SIZE = (12, 8)
+POSES = captures.circle()
 
 
 @pytest.fixture(autouse=True)
@@ -20,61 +21,6 @@ def _no_points(monkeypatch):
   monkeypatch.setattr(capture, 'find_points', lambda *_, **__: (none, none))
 
 
-def _photo(seed, channels=3):
-  shape = (SIZE[1], SIZE[0], channels)
-  return np.random.default_rng(seed).integers(0, 255, shape, np.uint8)
-
-
-def _cam_to_world(i):
-  """[4, 4] OpenCV camera i on a circle, looking at the origin."""
-  eye = np.array([3 * np.cos(0.3 * i), 3 * np.sin(0.3 * i), 1.0 + 0.1 * i])
-  world_to_cam = geometry.look_at(eye, np.zeros(3), np.array([0.0, 0, 1]))
-  return np.linalg.inv(np.asarray(world_to_cam, np.float64))
-
-
-def _opengl(pose):
-  return (pose @ np.diag([1.0, -1, -1, 1])).tolist()
-
-
-def _write_transforms(folder, *, num_files=NUM_VIEWS, header=None, **keys):
-  frames = []
-  for i in range(NUM_VIEWS):
-    if i < num_files:
-      images.save(folder / 'images' / f'{i}.png', _photo(i))
-    pose = _opengl(_cam_to_world(i))
-    frames.append(
-      {'file_path': f'images/{i}.png', 'transform_matrix': pose, **keys}
-    )
-  header = header or {'fl_x': 20.0, 'fl_y': 21.0, 'cx': 5.5, 'cy': 4.5}
-  path = folder / 'transforms.json'
-  path.write_text(json.dumps({**header, 'frames': frames}))
-  return path
-
-
-def _write_llff(folder):
-  rows = []
-  for i in range(NUM_VIEWS):
-    images.save(folder / 'images_4' / f'{i}.png', _photo(i))
-    pose = _cam_to_world(i)
-    right, down, forward, eye = pose[:3].T
-    hwf = np.array([4 * SIZE[1], 4 * SIZE[0], 80.0])
-    matrix = np.stack([down, right, -forward, eye, hwf], axis=1)
-    rows.append(np.concatenate([matrix.ravel(), [1.0, 9.0]]))
-  np.save(folder / 'poses_bounds.npy', np.array(rows))
-
-
-def _write_blender(folder):
-  for split, channels in (('train', 4), ('test', 3)):
-    frames = []
-    for i in range(NUM_VIEWS):
-      images.save(folder / split / f'r_{i}.png', _photo(i, channels))
-      pose = _opengl(_cam_to_world(i))
-      frames.append({'file_path': f'./{split}/r_{i}', 'transform_matrix': pose})
-    (folder / f'transforms_{split}.json').write_text(
-      json.dumps({'camera_angle_x': 0.6, 'frames': frames})
-    )
-
-
 def _all_cameras(scene):
   """World_to_cam of every view by its name."""
   pairs = zip(scene.train_names, scene.train.cameras.world_to_cam)
@@ -82,14 +28,14 @@ def _all_cameras(scene):
 
 
 def test_transforms_json_reads_poses_photos_and_intrinsics(tmp_path):
-  _write_transforms(tmp_path)
+  captures.write_transforms(tmp_path, POSES)
   scene = transforms_json.make(root=str(tmp_path))
   assert scene.test_names == ('0.png', '8.png') and scene.train.weights is None
   for name, pose in _all_cameras(scene).items():
-    expected = np.linalg.inv(_cam_to_world(int(name[0])))
+    expected = np.linalg.inv(POSES[int(name[0])])
     np.testing.assert_allclose(pose, expected, atol=1e-5)
   np.testing.assert_array_equal(
-    scene.train.images[2], _photo(3) / np.float32(255)
+    scene.train.images[2], photo(3) / np.float32(255)
   )
   np.testing.assert_allclose(scene.train.cameras.focal[0], [20, 21])
   np.testing.assert_allclose(scene.train.cameras.center[0], [5.5, 4.5])
@@ -100,9 +46,9 @@ def test_transforms_json_reads_poses_photos_and_intrinsics(tmp_path):
 def test_all_formats_agree_on_the_same_cameras(tmp_path):
   for name in ('t', 'l', 'b'):
     (tmp_path / name).mkdir()
-  _write_transforms(tmp_path / 't')
-  _write_llff(tmp_path / 'l')
-  _write_blender(tmp_path / 'b')
+  captures.write_transforms(tmp_path / 't', POSES)
+  captures.write_llff(tmp_path / 'l', POSES)
+  captures.write_blender(tmp_path / 'b', POSES)
   first = transforms_json.make(root=str(tmp_path / 't'))
   second = llff.make(root=str(tmp_path / 'l'), images='images_4')
   third = blender.make(root=str(tmp_path / 'b'), num_points=10)
@@ -113,22 +59,26 @@ def test_all_formats_agree_on_the_same_cameras(tmp_path):
   for name, pose in _all_cameras(second).items():
     np.testing.assert_allclose(pose, poses[name], atol=1e-5)
   for name, pose in zip(third.train_names, third.train.cameras.world_to_cam):
-    np.testing.assert_allclose(pose, poses[name[2:]], atol=1e-5)
+    np.testing.assert_allclose(
+      pose, poses[name.removeprefix('train/r_')], atol=1e-5
+    )
 
 
 def test_a_frame_s_own_intrinsics_win_over_the_header(tmp_path):
-  _write_transforms(tmp_path, header={'camera_angle_x': 0.6}, fl_x=33.0)
+  captures.write_transforms(
+    tmp_path, POSES, header={'camera_angle_x': 0.6}, fl_x=33.0
+  )
   scene = transforms_json.make(root=str(tmp_path))
   np.testing.assert_allclose(scene.train.cameras.focal, 33.0)
-  path = _write_transforms(tmp_path, header={'camera_angle_x': 0.6})
-  scene = transforms_json.make(root=str(path))
+  captures.write_transforms(tmp_path, POSES, header={'camera_angle_x': 0.6})
+  scene = transforms_json.make(root=str(tmp_path / 'transforms.json'))
   np.testing.assert_allclose(
     scene.train.cameras.focal, 6 / np.tan(0.3), rtol=1e-6
   )
 
 
 def test_frames_without_a_file_are_skipped_and_counted(tmp_path):
-  _write_transforms(tmp_path, num_files=6)
+  captures.write_transforms(tmp_path, POSES, num_files=6)
   with pytest.warns(UserWarning, match='3 of 9 frames'):
     scene = transforms_json.make(root=str(tmp_path))
   assert len(scene.train.images) + len(scene.test.images) == 6
@@ -146,32 +96,67 @@ def test_frames_without_a_file_are_skipped_and_counted(tmp_path):
   ],
 )  # fmt: skip
 def test_bad_transforms_are_told_apart(tmp_path, changes, error, message):
-  _write_transforms(tmp_path, **changes)
+  captures.write_transforms(tmp_path, POSES, **changes)
   with pytest.raises(error, match=message):
     transforms_json.make(root=str(tmp_path))
 
 
-def test_one_view_broken_json_and_broken_photos(tmp_path):
-  _write_transforms(tmp_path, num_files=1)
-  with (
-    pytest.warns(UserWarning),
-    pytest.raises(ValueError, match='at least two'),
-  ):
+@pytest.mark.parametrize(
+  'text, told',
+  [
+    ('{"frames": [', 'not valid JSON'),
+    ('{}', 'lists no frames'),
+    ('[3]', 'lists no frames'),
+    ('{"frames": [3]}', 'frame 0 .* no file_path and no transform_matrix'),
+    ('{"frames": [{"file_path": "a"}]}', 'frame 0 .* no transform_matrix'),
+  ],
+)
+@pytest.mark.parametrize(
+  'module, name',
+  [(transforms_json, 'transforms'), (blender, 'transforms_train')],
+)
+def test_a_broken_file_is_told(module, name, text, told, tmp_path):
+  (tmp_path / f'{name}.json').write_text(text)
+  with pytest.raises(ValueError, match=told):
+    module.make(root=str(tmp_path))
+
+
+def test_photos_of_one_name_in_two_folders_stay_apart(tmp_path):
+  captures.write_transforms(tmp_path, POSES)
+  path = tmp_path / 'transforms.json'
+  header = json.loads(path.read_text())
+  for side in ('left', 'right'):
+    images.save(tmp_path / 'images' / side / '0.png', photo(ord(side[0])))
+    frame = {**header['frames'][0], 'file_path': f'images/{side}/0.png'}
+    header['frames'].append(frame)
+  path.write_text(json.dumps(header))
+  scene = transforms_json.make(root=str(tmp_path))
+  assert scene.test_names == ('0.png', '8.png')
+  assert scene.train_names[-2:] == ('left/0.png', 'right/0.png')
+  np.testing.assert_array_equal(
+    scene.train.images[-1], photo(ord('r')) / np.float32(255)
+  )
+
+
+def test_two_frames_of_one_photo_are_told(tmp_path):
+  captures.write_transforms(tmp_path, POSES)
+  path = tmp_path / 'transforms.json'
+  header = json.loads(path.read_text())
+  path.write_text(json.dumps({**header, 'frames': header['frames'][:3] * 2}))
+  with pytest.raises(ValueError, match=r'2 views are called 0\.png'):
     transforms_json.make(root=str(tmp_path))
-  path = _write_transforms(tmp_path)
-  (tmp_path / 'images' / '4.png').write_bytes(b'\x89PNG\r\n\x1a\nbroken')
-  with pytest.raises(ValueError, match=r'4\.png is not a readable image'):
-    transforms_json.make(root=str(tmp_path))
-  path.write_text('{"frames": [')
-  with pytest.raises(ValueError, match='not valid JSON'):
-    transforms_json.make(root=str(tmp_path))
-  path.write_text('{}')
-  with pytest.raises(ValueError, match='no frames'):
-    transforms_json.make(root=str(tmp_path))
+
+
+def test_blender_wants_its_field_of_view(tmp_path):
+  captures.write_blender(tmp_path, POSES)
+  path = tmp_path / 'transforms_test.json'
+  path.write_text(path.read_text().replace('camera_angle_x', 'angle'))
+  with pytest.raises(ValueError, match=r'_test\.json has no camera_angle_x'):
+    blender.make(root=str(tmp_path), num_points=10)
 
 
 def test_blender_reads_both_sizes_and_lays_the_background(tmp_path):
-  _write_blender(tmp_path)
+  captures.write_blender(tmp_path, POSES)
   scene = blender.make(
     root=str(tmp_path), downscale=2, num_points=500, background=(1, 1, 1)
   )
@@ -182,7 +167,7 @@ def test_blender_reads_both_sizes_and_lays_the_background(tmp_path):
   )
   assert scene.points.shape == (500, 3)
   assert 1.2 < np.abs(scene.points).max() <= 1.3
-  straight = _photo(0, 4) / 255
+  straight = photo(0, 4) / 255
   full = blender.make(root=str(tmp_path), background=(1, 1, 1)).train.images[0]
   alpha = straight[..., 3:]
   np.testing.assert_allclose(
@@ -193,9 +178,12 @@ def test_blender_reads_both_sizes_and_lays_the_background(tmp_path):
 def test_llff_counts_and_columns_must_agree(tmp_path):
   with pytest.raises(FileNotFoundError, match='no LLFF scene'):
     llff.make(root=str(tmp_path))
-  _write_llff(tmp_path)
+  captures.write_llff(tmp_path, POSES)
   (tmp_path / 'images_4' / '3.png').unlink()
   with pytest.raises(ValueError, match='9 poses but 8 images'):
+    llff.make(root=str(tmp_path), images='images_4')
+  (tmp_path / 'poses_bounds.npy').write_bytes(b'')
+  with pytest.raises(ValueError, match='not a NumPy file'):
     llff.make(root=str(tmp_path), images='images_4')
   np.save(tmp_path / 'poses_bounds.npy', np.zeros((8, 15)))
   with pytest.raises(ValueError, match=r'\[N, 17\]'):

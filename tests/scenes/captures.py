@@ -1,0 +1,167 @@
+"""Small captures on disk, one writer a format, for the tests beside this file.
+
+Each writer takes a folder and cam_to_world poses [V, 4, 4] with OpenCV axes,
+and returns the photos' paths, one a pose, for a test to spoil.
+"""
+
+import json
+
+import numpy as np
+
+from sr3d_jax import geometry
+from sr3d_jax.io import images, ply
+from sr3d_jax.types import Gaussians
+
+NUM_VIEWS = 9
+SIZE = (12, 8)
+FOCAL = 20.0
+
+
+def photo(seed, channels=3, scale=1):
+  """[H, W, channels] uint8 noise."""
+  shape = (scale * SIZE[1], scale * SIZE[0], channels)
+  return np.random.default_rng(seed).integers(0, 255, shape, np.uint8)
+
+
+def circle(num_views=NUM_VIEWS):
+  """[V, 4, 4] cameras on an arc that rises, all looking at the origin."""
+  turn = 0.3 * np.arange(num_views)
+  height = 1.0 + 0.1 * np.arange(num_views)
+  eyes = np.stack([3 * np.cos(turn), 3 * np.sin(turn), height], axis=-1)
+  poses = geometry.look_at(eyes, np.zeros(3), np.array([0.0, 0, 1]))
+  return np.linalg.inv(np.asarray(poses, np.float64))
+
+
+def opengl(pose):
+  """A pose as NeRF captures write it."""
+  return (pose @ np.diag([1.0, -1, -1, 1])).tolist()
+
+
+def write_points(folder):
+  """Two coloured points in a `points3D.ply`."""
+  (folder / 'points3D.ply').write_text("""ply
+format ascii 1.0
+element vertex 2
+property float x
+property float y
+property float z
+property uchar red
+property uchar green
+property uchar blue
+end_header
+0 0.5 1 255 0 0
+-1 0 0 0 51 102
+""")
+
+
+def write_transforms(folder, poses, *, num_files=None, header=None, **keys):
+  """nerfstudio's; `keys` go into every frame."""
+  header = header or {'fl_x': FOCAL, 'fl_y': 21.0, 'cx': 5.5, 'cy': 4.5}
+  paths = [folder / 'images' / f'{i}.png' for i in range(len(poses))]
+  for i, path in enumerate(paths[:num_files]):
+    images.save(path, photo(i))
+  frames = [
+    {
+      'file_path': f'images/{path.name}',
+      'transform_matrix': opengl(pose),
+      **keys,
+    }
+    for path, pose in zip(paths, poses)
+  ]
+  text = json.dumps({**header, 'frames': frames})
+  (folder / 'transforms.json').write_text(text)
+  return paths
+
+
+def write_llff(folder, poses):
+  """`poses_bounds.npy` for photos four times as large as those in images_4."""
+  rows, paths = [], []
+  for i, pose in enumerate(poses):
+    paths.append(folder / 'images_4' / f'{i}.png')
+    images.save(paths[-1], photo(i))
+    right, down, forward, eye = pose[:3].T
+    hwf = np.array([4 * SIZE[1], 4 * SIZE[0], 4 * FOCAL])
+    matrix = np.stack([down, right, -forward, eye, hwf], axis=1)
+    rows.append(np.concatenate([matrix.ravel(), [1.0, 9.0]]))
+  np.save(folder / 'poses_bounds.npy', np.array(rows))
+  return paths
+
+
+def write_blender(folder, poses):
+  """Two splits of the same cameras; returns the training pictures' paths."""
+  for split, channels in (('test', 3), ('train', 4)):
+    paths = [folder / split / f'r_{i}.png' for i in range(len(poses))]
+    for i, path in enumerate(paths):
+      images.save(path, photo(i, channels))
+    frames = [
+      {'file_path': f'./{split}/{path.stem}', 'transform_matrix': opengl(pose)}
+      for path, pose in zip(paths, poses)
+    ]
+    (folder / f'transforms_{split}.json').write_text(
+      json.dumps({'camera_angle_x': 0.6, 'frames': frames})
+    )
+  return paths
+
+
+def write_model(folder, names, poses):
+  """A COLMAP model with one camera and two points."""
+  import pycolmap
+
+  model = pycolmap.Reconstruction()
+  model.add_camera_with_trivial_rig(
+    pycolmap.Camera(
+      model='SIMPLE_PINHOLE',
+      width=SIZE[0],
+      height=SIZE[1],
+      params=[FOCAL, SIZE[0] / 2, SIZE[1] / 2],
+      camera_id=1,
+    )
+  )
+  for i, (name, pose) in enumerate(zip(names, np.linalg.inv(poses))):
+    model.add_image_with_trivial_frame(
+      pycolmap.Image(name=name, camera_id=1, image_id=i + 1),
+      pycolmap.Rigid3d(pycolmap.Rotation3d(pose[:3, :3]), pose[:3, 3]),
+    )
+  for point in np.eye(3)[:2]:
+    color = np.array([255, 0, 51])
+    model.add_point3D(point, pycolmap.Track(), color)
+  folder.mkdir(parents=True)
+  model.write(str(folder))
+
+
+def write_colmap(folder, poses):
+  """Photos beside a model in sparse/0."""
+  paths = [folder / 'images' / f'{i}.png' for i in range(len(poses))]
+  for i, path in enumerate(paths):
+    images.save(path, photo(i))
+  write_model(folder / 'sparse' / '0', [p.name for p in paths], poses)
+  return paths
+
+
+def write_splats(folder, poses):
+  """Forty splats in scene.ply and their cameras; there are no photos."""
+  rng = np.random.default_rng(0)
+  ply.save(
+    folder / 'scene.ply',
+    Gaussians(
+      means=rng.normal(size=(40, 3)),
+      log_scales=np.full((40, 3), -2.0),
+      quats=np.tile([1.0, 0, 0, 0], (40, 1)),
+      opacity_logits=rng.choice([-np.inf, -2.0, 1.0, np.inf], 40),
+      sh=rng.normal(size=(40, 4, 3)),
+    ),
+  )
+  entries = [
+    {
+      'img_name': f'{i}.png',
+      'width': SIZE[0],
+      'height': SIZE[1],
+      'position': pose[:3, 3].tolist(),
+      'rotation': pose[:3, :3].tolist(),
+      'fx': FOCAL,
+      'fy': FOCAL,
+    }
+    for i, pose in enumerate(poses)
+  ]
+  (folder / 'cameras.json').write_text(json.dumps(entries))
+  return []
