@@ -1,22 +1,70 @@
 """How an experiment starts, and fails: in one clear line, with an exit code."""
 
+import atexit
+import contextlib
+import os
 import sys
 from collections.abc import Callable
 
 import jax
 from absl import app, flags, logging
 
-EXPECTED = (ValueError, OSError, FloatingPointError, MemoryError)
+from sr3d_jax import hosts
+
+EXPECTED = (
+  ValueError,
+  OSError,
+  FloatingPointError,
+  ImportError,  # an optional package that a plug-in asks for
+)
+OUT_OF_MEMORY = (
+  'out of memory: lower representation.capacity, fit.batch_size or the size '
+  'of the views'
+)
 
 
-def run(main: Callable[[list[str]], None]) -> None:
+def run(main: Callable[[list[str]], None], *, many_hosts: bool = False) -> None:
   """Runs `main` under absl; an expected error becomes one line and exit 1.
 
   Args:
     main: takes the arguments that are not flags.
+    many_hosts: adds the flags that start it once on each of many hosts.
   """
   logging.set_verbosity(logging.WARNING)
+  if many_hosts:
+    _define_hosts()
+    main = _joined(main)
   app.run(lambda argv: sys.exit(_guarded(main, argv)), flags_parser=_parse)
+
+
+def _define_hosts() -> None:
+  flags.DEFINE_string(
+    'coordinator',
+    None,
+    'host:port of the first of many hosts, or auto: as SLURM, MPI or the TPU '
+    'says. Every host runs the same command but for its --host_index.',
+  )
+  flags.DEFINE_integer('num_hosts', None, 'How many hosts there are.')
+  flags.DEFINE_integer('host_index', None, 'Which one this is, from 0.')
+
+
+def _joined(main: Callable) -> Callable:
+  """`main` among the hosts that the flags name; only the first one speaks."""
+
+  def joined(argv: list[str]) -> None:
+    values = flags.FLAGS
+    hosts.join(values.coordinator, values.num_hosts, values.host_index)
+    output = sys.stdout if hosts.is_first() else None
+    try:
+      with contextlib.redirect_stdout(output):
+        main(argv)
+    except BaseException:
+      if values.coordinator is not None:
+        # An orderly exit would wait for the others, who wait for us.
+        atexit.register(os._exit, 1)
+      raise
+
+  return joined
 
 
 def _parse(argv: list[str]) -> list[str]:
@@ -38,19 +86,16 @@ def _guarded(main: Callable, argv: list[str]) -> int:
   except jax.errors.JaxRuntimeError as error:
     if 'RESOURCE_EXHAUSTED' not in str(error):
       raise
-    _say(
-      'out of memory: lower representation.capacity, fit.batch_size or the '
-      f'size of the views ({str(error).splitlines()[0]})'
-    )
-    return 1
+    _say(f'{OUT_OF_MEMORY} ({str(error).splitlines()[0]})')
+  except MemoryError as error:
+    _say(f'{OUT_OF_MEMORY} ({error})' if str(error) else OUT_OF_MEMORY)
   except EXPECTED as error:
     _say(error)
-    return 1
-  return 0
+  else:
+    return 0
+  return 1
 
 
 def _say(error: object) -> None:
-  if isinstance(error, MemoryError):
-    error = 'out of memory: lower representation.capacity or the view size'
   text = ' '.join(str(error).split())
   print(f'error: {text}', file=sys.stderr, flush=True)

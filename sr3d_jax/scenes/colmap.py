@@ -37,8 +37,8 @@ def make(
     size: (width, height) of the views; None keeps the photos' size.
     downscale: in place of `size`, the factor to shrink by.
     masks: 'composite' or 'ignore', see `capture.make_views`.
-    triangulate: whether to take the model's points; without, the scene has
-      none, so that they can be found in coarser views.
+    triangulate: whether to take the model's points, or to look for some where
+      it has none; without, they can still be found in coarser views.
     background: lies behind transparent and masked pixels.
 
   Returns:
@@ -48,20 +48,14 @@ def make(
   photos, points, colors = colmap.read_model(_find_model(folder))
   files = _existing(folder / images, photos)
   mask_folder = None if mask_root is None else paths.data_path(mask_root)
-  views, names, is_test = capture.make_views(
+  return capture.assemble(
+    folder.name,
     _frames(files, mask_folder),
+    points=(points, colors) if triangulate and len(points) else None,
+    triangulate=triangulate,
     size=size,
     downscale=downscale,
     masks=masks,
-    background=background,
-  )
-  return capture.make_scene(
-    folder.name,
-    views,
-    names,
-    is_test,
-    points=points if triangulate else None,
-    colors=colors if triangulate else None,
     background=background,
   )
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from sr3d_jax import capture
 from sr3d_jax.io import images
 from sr3d_jax.scenes import colmap
 
@@ -30,7 +31,7 @@ def _camera(kind, size):
   )
 
 
-def _write_model(folder, camera, model='sparse/0', poses=None):
+def _write_model(folder, camera, model='sparse/0', poses=None, num_points=1):
   """A model of 1.jpg, 2.jpg, ...; the later the name, the earlier the id."""
   pycolmap = pytest.importorskip('pycolmap')
   reconstruction = pycolmap.Reconstruction()
@@ -43,7 +44,8 @@ def _write_model(folder, camera, model='sparse/0', poses=None):
     )
   color = np.array([255, 0, 51])
   point = np.array([1.0, 2, 3])
-  reconstruction.add_point3D(point, pycolmap.Track(), color)
+  for _ in range(num_points):
+    reconstruction.add_point3D(point, pycolmap.Track(), color)
   (folder / model).mkdir(parents=True)
   reconstruction.write(str(folder / model))
 
@@ -79,6 +81,15 @@ def test_a_model_gives_its_poses_by_name_and_its_points(capture_folder):
     root=str(capture_folder), images='images_2', triangulate=False
   )
   assert bare.points.shape == bare.colors.shape == (0, 3)
+
+
+def test_poses_without_points_get_some(tmp_path, monkeypatch):
+  _write_model(tmp_path, _camera(SIMPLE, (24, 16)), num_points=0)
+  _write_photos(tmp_path / 'images')
+  found = np.ones((7, 3), np.float32)
+  monkeypatch.setattr(capture, 'find_points', lambda *_, **__: (found, found))
+  scene = colmap.make(root=str(tmp_path))
+  np.testing.assert_array_equal(scene.points, found)
 
 
 @pytest.mark.parametrize('kind', [FISHEYE, FULL], ids=['fisheye', 'full'])
