@@ -6,6 +6,9 @@ import pathlib
 import ml_collections
 import pytest
 
+from configs import base
+from configs.scenes import fern
+
 ROOT = pathlib.Path(__file__).parents[1]
 VALUES = (bool, int, float, str, type(None))
 
@@ -25,7 +28,7 @@ FILES = [
 CASES = [
   pytest.param(path, arg, id=f'{path.relative_to(ROOT)}:{arg}')
   for path in FILES
-  for arg in ('', 'smoke')
+  for arg in ('', 'smoke', 'cpu')
   if not arg or f"'{arg}'" in path.read_text()
 ]
 
@@ -48,6 +51,36 @@ def test_a_config_is_plain_values(path, arg):
   config = _load(path).get_config(arg)
   assert isinstance(config, ml_collections.ConfigDict)
   assert not _strangers(config)
+
+
+@pytest.mark.parametrize(
+  'path, arg', [case for case in CASES if case.values[1]]
+)
+def test_a_smaller_size_is_smaller_and_has_the_same_sections(path, arg):
+  whole, small = (_load(path).get_config(word) for word in ('', arg))
+  assert small.to_dict().keys() == whole.to_dict().keys()
+  assert small.to_dict() != whole.to_dict()
+  if 'fit' in whole:
+    assert small.fit.num_steps <= whole.fit.num_steps
+    assert small.representation.capacity < whole.representation.capacity
+
+
+@pytest.mark.parametrize('arg', ['', 'smoke', 'cpu'])
+def test_fern_s_coarse_photos_are_a_quarter_of_the_fine_ones(arg):
+  config = fern.get_config(arg)
+  scene, low = config.scene.to_dict(), config.lr_scene.to_dict()
+  assert scene.pop('size') == tuple(config.shrink * n for n in low.pop('size'))
+  assert (scene.pop('images'), low.pop('images')) == ('images_2', 'images_8')
+  assert scene == low
+
+
+def test_words_that_no_config_knows_are_told():
+  with pytest.raises(ValueError, match=r"unknown word 'big'.*cpu.*bicubic"):
+    base.parse('cpu,big')
+  assert base.parse('rlfn,cpu') == ('cpu', 'rlfn')
+  with pytest.raises(ValueError, match="one size, got 'cpu'"):
+    base.image_set('dev/images/set5', 'cpu,imdn')
+  assert base.image_set('a', 'imdn').prior.network == 'imdn'
 
 
 @pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
