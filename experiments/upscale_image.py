@@ -3,8 +3,9 @@
     python -m experiments.upscale_image --config=configs/priors/own.py \
         --input=photo.jpg --output=photo_x4.png --scale=4
 
-The EXIF orientation is applied, so the result stands upright in any viewer;
-transparency is enlarged by bicubic beside the colours.
+The EXIF orientation is applied, so the result stands upright in any viewer; the
+rest of EXIF, the ICC profile and 16 bits a channel are kept. Transparency is
+enlarged by bicubic beside the colours.
 """
 
 from pathlib import Path
@@ -77,8 +78,11 @@ def run(
   scale = section.scale if scale is None else scale
   for file, goal in pairs:
     picture = image_files.load(file)
+    metadata = image_files.load_metadata(file)
+    image_files.check_target(goal, picture.shape[-1], metadata)
     height, width = target_size(*picture.shape[:2], scale, size)
-    image_files.save(goal, upscale(section, picture, height, width))
+    enlarged = upscale(section, picture, height, width)
+    image_files.save(goal, enlarged, metadata)
     print(f'{goal}: {width} x {height}')
   return [goal for _, goal in pairs]
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from absl import flags
 from ml_collections import config_flags
+from PIL import ExifTags, Image, ImageCms
 
 from configs.eval import set5
 from configs.priors import bicubic
@@ -82,6 +83,24 @@ def test_a_folder_is_upscaled_with_its_transparency(load, photos, tmp_path):
   assert clear.shape == (160, 200, 4)
   # columns / 100 at pixel centres: column 50.25 of the original
   assert clear[80, 101, 3] == pytest.approx(0.5025, abs=0.004)
+
+
+def test_upscaling_keeps_16_bits_and_what_the_file_says(load, tmp_path):
+  ramp = np.linspace(0.2, 0.2 + 40 / 65535, 40, dtype=np.float32)
+  picture = np.broadcast_to(ramp[None, :, None], (20, 40, 3))
+  exif = Image.Exif()
+  exif[ExifTags.Base.Make] = 'Lens & Sons'
+  profile = ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes()
+  metadata = images.Metadata(16, exif.tobytes(), profile)
+  images.save(tmp_path / 'a.png', picture, metadata)
+  run, section = load('upscale_image')['run'], bicubic.get_config()
+  run(section, tmp_path / 'a.png', tmp_path / 'b.png', 2.0, None)
+  assert images.load_metadata(tmp_path / 'b.png') == metadata
+  # all of the ramp lies within one step of 8 bits
+  levels = np.round(65535 * images.load(tmp_path / 'b.png')[20, :, 0])
+  assert len(np.unique(levels)) > 35
+  with pytest.raises(ValueError, match=r'c\.jpg cannot hold 16 bits'):
+    run(section, tmp_path / 'a.png', tmp_path / 'c.jpg', 2.0, None)
 
 
 def test_an_exact_size_is_met(load, photos, tmp_path):

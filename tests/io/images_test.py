@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image, ImageCms, ImageOps
 
 from sr3d_jax.io import images
 
@@ -45,11 +45,16 @@ def test_a_failed_save_leaves_the_old_file_alone(tmp_path, monkeypatch):
   assert list(tmp_path.iterdir()) == [path]
 
 
-def test_exif_orientation_turns_the_picture(tmp_path):
+@pytest.mark.parametrize('orientation', range(1, 9))
+def test_exif_orientation_turns_the_picture(tmp_path, orientation):
   exif = Image.Exif()
-  exif[0x0112] = 6  # to be shown turned by a quarter, clockwise
+  exif[0x0112] = orientation
   Image.fromarray(_ramp()).save(tmp_path / 'a.png', exif=exif)
-  expected = np.rot90(_ramp(), -1) / np.float32(255)
+  with Image.open(tmp_path / 'a.png') as image:
+    expected = np.asarray(ImageOps.exif_transpose(image)) / np.float32(255)
+  np.testing.assert_array_equal(images.load(tmp_path / 'a.png'), expected)
+  deep = images.Metadata(bits=16, exif=exif.tobytes())
+  images.save(tmp_path / 'a.png', _ramp(), deep)
   np.testing.assert_array_equal(images.load(tmp_path / 'a.png'), expected)
 
 
@@ -59,6 +64,81 @@ def test_sixteen_bit_grey_keeps_its_levels(tmp_path):
   loaded = images.load(tmp_path / 'a.png')
   assert loaded.shape == (1, 4, 3)
   np.testing.assert_allclose(loaded[0, :, 1], levels[0] / 65535, rtol=1e-6)
+
+
+@pytest.mark.parametrize('channels', [3, 4])
+def test_sixteen_bit_colour_keeps_its_levels(tmp_path, channels):
+  rng = np.random.default_rng(0)
+  levels = rng.integers(0, 65536, (9, 7, channels)).astype(np.uint16)
+  deep = images.Metadata(bits=16)
+  images.save(tmp_path / 'a.png', levels / np.float32(65535), deep)
+  loaded = images.load(tmp_path / 'a.png')
+  np.testing.assert_array_equal(loaded, levels / np.float32(65535))
+  assert images.load_metadata(tmp_path / 'a.png') == deep
+  with Image.open(tmp_path / 'a.png') as image:  # which sees the upper halves
+    np.testing.assert_array_equal(np.asarray(image), levels >> 8)
+
+
+def _described(orientation=6):
+  """EXIF with a camera, a focal length, a size and a place, and a profile."""
+  exif = Image.Exif()
+  exif[ExifTags.Base.Make] = 'Lens & Sons'
+  exif[ExifTags.Base.Orientation] = orientation
+  exif[ExifTags.IFD.Exif] = {
+    ExifTags.Base.FocalLength: 4.25,
+    ExifTags.Base.ExifImageWidth: 6,
+  }
+  exif[ExifTags.IFD.GPSInfo] = {ExifTags.GPS.GPSLatitudeRef: 'N'}
+  profile = ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes()
+  return {'exif': exif, 'icc_profile': profile}
+
+
+@pytest.mark.parametrize('source', ['a.png', 'a.jpg'])
+@pytest.mark.parametrize(
+  'name, bits', [('b.png', 8), ('b.png', 16), ('b.jpg', 8)]
+)
+def test_metadata_survives_but_for_size_and_orientation(
+  tmp_path, source, name, bits
+):
+  described = _described()
+  Image.fromarray(_ramp()).save(tmp_path / source, **described)
+  metadata = images.load_metadata(tmp_path / source)
+  assert metadata.bits == 8
+  images.save(tmp_path / name, _ramp(), metadata._replace(bits=bits))
+  again = images.load_metadata(tmp_path / name)
+  assert again == metadata._replace(bits=bits)
+  with Image.open(tmp_path / name) as image:
+    exif = image.getexif()
+    assert image.info['icc_profile'] == described['icc_profile']
+  assert exif[ExifTags.Base.Make] == 'Lens & Sons'
+  assert ExifTags.Base.Orientation not in exif
+  assert exif.get_ifd(ExifTags.IFD.Exif) == {ExifTags.Base.FocalLength: 4.25}
+  assert exif.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitudeRef] == 'N'
+
+
+def test_a_plain_file_has_nothing_to_say(tmp_path):
+  images.save(tmp_path / 'a.png', _ramp())
+  assert images.load_metadata(tmp_path / 'a.png') == images.PLAIN
+
+
+def test_a_profile_of_grey_is_left_out_aloud(tmp_path):
+  profile = bytearray(_described()['icc_profile'])
+  profile[16:20] = b'GRAY'
+  grey = Image.fromarray(_ramp()[..., 0])
+  grey.save(tmp_path / 'a.png', icc_profile=bytes(profile))
+  with pytest.warns(UserWarning, match='its GRAY profile is left out'):
+    metadata = images.load_metadata(tmp_path / 'a.png')
+  assert metadata.icc_profile == b''
+
+
+def test_a_jpeg_refuses_what_it_cannot_hold(tmp_path):
+  with pytest.raises(
+    ValueError, match=r'a\.jpg cannot hold transparency: .*png'
+  ):
+    images.save(tmp_path / 'a.jpg', _ramp(channels=4))
+  with pytest.raises(ValueError, match=r'cannot hold 16 bits a channel: .*png'):
+    images.save(tmp_path / 'a.jpg', _ramp(), images.Metadata(bits=16))
+  assert not list(tmp_path.iterdir())
 
 
 def test_grey_and_palette_become_colour(tmp_path):
