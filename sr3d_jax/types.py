@@ -222,7 +222,8 @@ class Representation(NamedTuple):
   init: Callable  # (key, scene)            -> params
   gaussians: Callable  # (params)           -> Gaussians, ready to draw
   optimizer: Callable  # (extent, num_steps) -> optax.GradientTransformation
-  refine: Callable  # (key, params, opt_state, stats, step) -> params, opt_state
+  refine: Callable  # (key, params, opt_state, stats, step, extent)
+  #                                      -> params, opt_state
   refresh: Callable  # (params, cameras)    -> params, what follows the cameras
 
 

@@ -14,10 +14,11 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 FLOORS = (
   'types numerics',
-  'geometry sh image lenses raytrace raycast textures io sr3d_kernels',
+  'geometry sh image lenses raytrace raycast textures io hosts '
+  'sr3d_kernels',
   'render capture coarse trajectories density diffusion losses metrics optim '
   'degrade hessian lineage ordering warp',
-  'models',
+  'models fit_step',
   'priors representations scenes batches fit train consolidate evaluate cli '
   'resolve table',
   'experiments',

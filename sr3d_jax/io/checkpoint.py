@@ -1,27 +1,46 @@
 """Checkpoints that survive a kill at any moment (orbax).
 
 A checkpoint is written beside the previous ones and renamed when it is whole;
-one that cannot be written (a full disk) leaves the previous one in place.
+one that cannot be written (a full disk) leaves the previous one in place. One
+process writes and reads: of many hosts, the first.
 """
 
+import contextlib
+import os
 import pathlib
+import re
+import shutil
+from collections.abc import Iterator
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
+from absl import logging
 
 from sr3d_jax.types import TrainState
 
 KEPT = 2  # the newest, and one to fall back on
+
+_STORAGE_ERROR = re.compile(r"os_error_code='(\d+)'")  # of tensorstore
 
 
 class Store:
   """Numbered checkpoints of one fit in one folder."""
 
   def __init__(self, folder: str | pathlib.Path):
+    folder = pathlib.Path(folder).absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    this = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(
+      primary_host=this, active_processes={this}
+    )
     self._manager = ocp.CheckpointManager(
-      pathlib.Path(folder).absolute(),
+      folder,
       options=ocp.CheckpointManagerOptions(
-        max_to_keep=KEPT, create=True, enable_async_checkpointing=False
+        max_to_keep=KEPT,
+        create=False,
+        enable_async_checkpointing=False,
+        multiprocessing_options=alone,
       ),
     )
 
@@ -42,7 +61,9 @@ class Store:
     if step is None:
       return None
     try:
-      return self._manager.restore(step, args=ocp.args.StandardRestore(like))
+      return self._manager.restore(
+        step, args=ocp.args.StandardRestore(_on_host(like))
+      )
     except (ValueError, KeyError) as error:
       raise ValueError(
         f'checkpoint {step} in {self._manager.directory} does not have the '
@@ -51,12 +72,45 @@ class Store:
 
   def save(self, step: int, state: TrainState) -> None:
     """Writes checkpoint `step`; on failure the previous one survives."""
-    state = jax.block_until_ready(state)
+    args = ocp.args.StandardSave(_on_host(state))
     try:
-      self._manager.save(step, args=ocp.args.StandardSave(state), force=True)
-    except OSError as error:
+      with _quietly():
+        self._manager.save(step, args=args, force=True)
+    except (OSError, ValueError) as error:
+      reason = _storage_reason(error)
+      if reason is None:
+        raise
+      folder = self._manager.directory
+      # What was half written would fill the disk that was full already.
+      for part in folder.glob(f'{step}.*'):
+        shutil.rmtree(part, ignore_errors=True)
+      latest = self._manager.latest_step()
+      safe = 'none is kept' if latest is None else f'step {latest} is safe'
       raise OSError(
-        f'could not write checkpoint {step} in {self._manager.directory} '
-        f'({error.strerror or error}): free some space and run the same '
-        f'command again; step {self._manager.latest_step()} is safe'
+        f'could not write checkpoint {step} in {folder} ({reason}): free some '
+        f'space and run the same command again; {safe}'
       ) from error
+
+
+def _on_host(state: TrainState) -> TrainState:
+  """Copies arrays to the host: orbax keeps no array of one of many hosts."""
+  return jax.tree.map(np.asarray, jax.block_until_ready(state))
+
+
+def _storage_reason(error: Exception) -> str | None:
+  """What the operating system said; None where it was not the disk."""
+  if isinstance(error, OSError):
+    return error.strerror or str(error)
+  found = _STORAGE_ERROR.search(str(error))
+  return os.strerror(int(found[1])) if found else None
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+  """Keeps orbax from logging a page about an error that we put in a line."""
+  before = logging.get_verbosity()
+  logging.set_verbosity(logging.FATAL)
+  try:
+    yield
+  finally:
+    logging.set_verbosity(before)

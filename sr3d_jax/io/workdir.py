@@ -2,7 +2,7 @@
 
 Beside `config.json`, `results.json` and `report.html` a run keeps a folder a
 row, `rows/ROW/{ckpts,stats,tb,renders,point_cloud}`, and the exports of its
-main row.
+main row. Of many hosts, the first alone has it.
 """
 
 import json
@@ -10,6 +10,8 @@ import os
 import pathlib
 import subprocess
 from typing import Any
+
+import jax
 
 
 def write_json(path: str | os.PathLike, value: Any) -> None:
@@ -34,10 +36,15 @@ def open_workdir(path: str | os.PathLike, config: dict) -> pathlib.Path:
     path: the folder.
     config: plain values; kept as `config.json`.
 
+  Returns:
+    The folder, which exists on the first host.
+
   Raises:
     ValueError: the folder holds a run of another config.
   """
   folder = pathlib.Path(path)
+  if jax.process_index() > 0:
+    return folder
   plain = json.loads(json.dumps(config))
   kept = read_json(folder / 'config.json')
   if kept is not None and kept != plain:

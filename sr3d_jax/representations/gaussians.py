@@ -137,8 +137,8 @@ def _optimizer(
   return _on_gaussians(inner)
 
 
-def _refine_mcmc(key, params, opt_state, stats, step, *, growth):
-  del stats, step
+def _refine_mcmc(key, params, opt_state, stats, step, extent, *, growth):
+  del stats, step, extent
   capacity = params.gaussians.means.shape[0]
   target = jnp.minimum(jnp.ceil(params.target * growth), capacity)
   gaussians, source, fresh = density.relocate(
@@ -149,7 +149,7 @@ def _refine_mcmc(key, params, opt_state, stats, step, *, growth):
 
 
 def _refine_classic(
-  key, params, opt_state, stats, step, *, extent, reset_every, **options
+  key, params, opt_state, stats, step, extent, *, reset_every, **options
 ):
   gaussians, source, fresh = density.densify(
     key, params.gaussians, stats, extent=extent, **options
@@ -183,7 +183,6 @@ def make(
   filter3d: bool = True,
   growth: float = 1.05,
   noise: float = optim.NOISE_SCALE,
-  extent: float = 1.0,
   gradient_threshold: float = 2e-4,
   reset_every: int = 3000,
   rates: dict[str, Any] | None = None,
@@ -199,7 +198,6 @@ def make(
     filter3d: whether the 3D smoothing filter follows the training cameras.
     growth: (mcmc) factor on the live count at each refinement.
     noise: (mcmc) scale of the exploration noise; 0 for none.
-    extent: (classic) scene extent, scene units.
     gradient_threshold: (classic) mean screen gradient that calls for more.
     reset_every: (classic) steps between opacity resets; 0 for none.
     rates: learning rates that differ from `optim.gaussian_rates`.
@@ -208,11 +206,10 @@ def make(
     'mcmc': functools.partial(_refine_mcmc, growth=growth),
     'classic': functools.partial(
       _refine_classic,
-      extent=extent,
       reset_every=reset_every,
       gradient_threshold=gradient_threshold,
     ),
-    'none': lambda key, params, opt_state, stats, step: (params, opt_state),
+    'none': lambda key, params, opt_state, *rest: (params, opt_state),
   }
   if density_control not in refinements:
     raise ValueError(

@@ -1,0 +1,216 @@
+"""One step of a fit, compiled: the gradient over views, split over devices.
+
+Every device sums over its own share of the step's views; the sums meet in one
+`psum`, so that all devices take the same step. `fit` decides what runs when.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh, PartitionSpec
+
+from sr3d_jax import density, image, losses, render, sh
+from sr3d_jax.numerics import all_finite
+from sr3d_jax.types import Array, Gaussians, Params, Representation
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FitOptions:
+  """What one compiled chunk depends on; hashable.
+
+  Attributes:
+    num_steps: of the whole fit; sets the schedules.
+    dssim_weight: of D-SSIM beside L1 (Kerbl et al. 2023: 0.2).
+    anchor_weight: of the same loss between the shrunk render and the low
+      resolution photo (3DSR, eq. of section 3.3; lambda).
+    opacity_weight: of the mean opacity (mcmc: 0.01).
+    scale_weight: of the mean scale over the scene extent (mcmc: 0.01).
+    sh_every: steps between additions of one harmonic degree; 0: all at once.
+    absgrad: refine by the sum of absolute gradients per pixel.
+    blur, compensation: of `render.project`.
+    background: colour behind everything.
+    backend: of the rasteriser; None chooses.
+  """
+
+  num_steps: int
+  dssim_weight: float = 0.2
+  anchor_weight: float = 0.0
+  opacity_weight: float = 0.01
+  scale_weight: float = 0.01
+  sh_every: int = 1000
+  absgrad: bool = False
+  blur: float = 0.1
+  compensation: str = 'clamped'
+  background: tuple[float, float, float] = (0.0, 0.0, 0.0)
+  backend: str | None = None
+
+
+def _with_degree(gaussians: Gaussians, degree: Array) -> Gaussians:
+  mask = sh.degree_mask(gaussians.sh.shape[-2], degree)
+  return dataclasses.replace(gaussians, sh=gaussians.sh * mask[:, None])
+
+
+def _penalty(gaussians: Gaussians, extent: float, options: FitOptions) -> Array:
+  """Keeps Gaussians few and small (Kheradmand et al. 2024, section 4.3)."""
+  live = jax.lax.stop_gradient(density.is_live(gaussians)).astype(jnp.float32)
+  count = jnp.maximum(jnp.sum(live), 1.0)
+  opacity = jnp.sum(live * gaussians.opacities) / count
+  scale = jnp.sum(live[:, None] * gaussians.scales) / (3 * count * extent)
+  return options.opacity_weight * opacity + options.scale_weight * scale
+
+
+def _view_loss(
+  params, probe, index, views, anchor, degree, *, rep, options, capacity
+):
+  """The loss of one view, and what it says of the screen."""
+  gaussians = _with_degree(rep.gaussians(params), degree)
+  output = render.render(
+    gaussians,
+    render.view_of(views.cameras, index),
+    background=options.background,
+    screen_offset=None if options.absgrad else probe,
+    abs_probe=probe if options.absgrad else None,
+    capacity=capacity,
+    backend=options.backend,
+    blur=options.blur,
+    compensation=options.compensation,
+  )
+  target = views.images[index]
+  weights = None if views.weights is None else views.weights[index]
+  loss = losses.photometric(
+    output.image, target, weights=weights, dssim_weight=options.dssim_weight
+  )
+  if options.anchor_weight:
+    photo = anchor.images[index]
+    trust = None if anchor.weights is None else anchor.weights[index]
+    shrunk = image.resize(output.image, *photo.shape[:2])
+    loss += options.anchor_weight * losses.photometric(
+      shrunk, photo, weights=trust, dssim_weight=options.dssim_weight
+    )
+  error = jnp.square(output.image - target)
+  if weights is not None:
+    error = error * weights[..., None]
+  return loss, (output.radii > 0, output.num_slots, jnp.mean(error))
+
+
+def _batch_gradient(
+  params, indices, views, anchor, degree, *, rep, options, capacity, batch_size
+):
+  """Sums loss, gradient and statistics over this device's share of views."""
+  num = rep.gaussians(params).means.shape[0]
+  loss_of = functools.partial(
+    _view_loss, rep=rep, options=options, capacity=capacity
+  )
+  value_and_grad = jax.value_and_grad(loss_of, argnums=(0, 1), has_aux=True)
+  half = 0.5 * jnp.asarray([views.cameras.width, views.cameras.height])
+
+  def one(total, index):
+    (loss, (drawn, slots, error)), (gradient, screen) = value_and_grad(
+      params, jnp.zeros((num, 2)), index, views, anchor, degree
+    )
+    # The loss is a mean over the batch, so undo that for the statistics.
+    stats = density.ScreenStats(
+      gradient=jnp.linalg.norm(screen * half, axis=-1) * drawn,
+      count=drawn.astype(jnp.float32),
+    )
+    loss, error, gradient = jax.tree.map(
+      lambda x: x / batch_size, (loss, error, gradient)
+    )
+    sums, most = total
+    sums = jax.tree.map(jnp.add, sums, (loss, error, gradient, stats))
+    return (sums, jnp.maximum(most, slots)), None
+
+  zeros = jax.tree.map(jnp.zeros_like, params)
+  empty = (jnp.zeros(()), jnp.zeros(()), zeros, density.empty_stats(num))
+  (sums, most), _ = jax.lax.scan(
+    one, (empty, jnp.zeros((), jnp.int32)), indices
+  )
+  return jax.lax.psum(sums, 'views'), jax.lax.pmax(most, 'views')
+
+
+@functools.lru_cache(maxsize=16)
+def compiled(
+  rep: Representation,
+  options: FitOptions,
+  extent: float,
+  mesh: Mesh,
+  batch_size: int,
+) -> tuple[Callable, Callable]:
+  """The jitted chunk and refinement of one kind of fit.
+
+  Args:
+    rep: what is fitted.
+    options: of the fit.
+    extent: of the scene, scene units.
+    mesh: ('views',) the devices that share a step.
+    batch_size: views per step; a multiple of the mesh's size.
+
+  Returns:
+    chunk(state, views, anchor, indices [S, B], *, capacity) -> the state after
+    S steps, `ScreenStats`, and the trace of each step: loss, squared error,
+    slots, and whether fields stayed finite; and
+    refine(key, state, stats) -> state.
+  """
+  optimizer = rep.optimizer(extent, options.num_steps)
+  replicated, split = PartitionSpec(), PartitionSpec('views')
+
+  def penalty(params: Params) -> Array:
+    return _penalty(rep.gaussians(params), extent, options)
+
+  def step(capacity, views, anchor, carry, indices):
+    state, stats = carry
+    degree = 99
+    if options.sh_every:
+      degree = state.step // options.sh_every
+    share = functools.partial(
+      _batch_gradient,
+      rep=rep,
+      options=options,
+      capacity=capacity,
+      batch_size=batch_size,
+    )
+    sums, slots = jax.shard_map(
+      share,
+      mesh=mesh,
+      in_specs=(replicated, split, replicated, replicated, replicated),
+      out_specs=replicated,
+      check_vma=False,
+    )(state.params, indices, views, anchor, jnp.asarray(degree))
+    loss, error, gradient, seen = sums
+    extra, pull = jax.value_and_grad(penalty)(state.params)
+    gradient = jax.tree.map(jnp.add, gradient, pull)
+    updates, opt_state = optimizer.update(
+      gradient, state.opt_state, state.params
+    )
+    state = dataclasses.replace(
+      state,
+      step=state.step + 1,
+      params=optax.apply_updates(state.params, updates),
+      opt_state=opt_state,
+    )
+    stats = jax.tree.map(jnp.add, stats, seen)
+    trace = {'loss': loss + extra, 'error': error, 'slots': slots}
+    trace['finite'] = all_finite({'loss': loss, 'gradient': gradient})
+    return (state, stats), trace
+
+  @functools.partial(jax.jit, static_argnames=('capacity',))
+  def chunk(state, views, anchor, indices, *, capacity):
+    params = rep.refresh(state.params, views.cameras)
+    state = dataclasses.replace(state, params=params)
+    stats = density.empty_stats(rep.gaussians(params).means.shape[0])
+    run = functools.partial(step, capacity, views, anchor)
+    (state, stats), trace = jax.lax.scan(run, (state, stats), indices)
+    return state, stats, trace
+
+  @jax.jit
+  def refine(key, state, stats):
+    params, opt_state = rep.refine(
+      key, state.params, state.opt_state, stats, state.step, extent
+    )
+    return dataclasses.replace(state, params=params, opt_state=opt_state)
+
+  return chunk, refine

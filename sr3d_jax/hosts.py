@@ -1,0 +1,111 @@
+"""Many devices on many hosts as one: who computes, who holds, who writes.
+
+Every host runs the same program on the same photos. The views of a step are
+split over one mesh of devices; all else is replicated, so that each host can
+look at a copy of its own. The first host alone reads and writes the files of a
+run, and tells the others what it read.
+"""
+
+import json
+import math
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+AUTO = 'auto'
+PATIENCE = 3600  # s; that the others wait at the end, while the first reports
+
+
+def join(
+  coordinator: str | None,
+  num_hosts: int | None = None,
+  host_index: int | None = None,
+) -> None:
+  """Makes this process one of many; must come before anything asks for devices.
+
+  Args:
+    coordinator: host:port that the first host opens; 'auto' asks SLURM, MPI or
+      the TPU's metadata; None: this process is alone.
+    num_hosts: how many processes there are.
+    host_index: which of them this one is, from 0.
+  """
+  given = (num_hosts, host_index)
+  if coordinator is None:
+    if given != (None, None):
+      raise ValueError(
+        f'num_hosts is {num_hosts} and host_index {host_index}, but there is '
+        'no coordinator: give host:port of the first host, or auto'
+      )
+    return
+  if coordinator == AUTO:
+    coordinator = None
+  elif None in given or not 0 <= host_index < num_hosts:
+    raise ValueError(
+      f'coordinator {coordinator} wants num_hosts and a host_index from 0 to '
+      f'num_hosts - 1, got {num_hosts} and {host_index}'
+    )
+  try:
+    jax.distributed.initialize(
+      coordinator, *given, shutdown_timeout_seconds=PATIENCE
+    )
+  except (ValueError, RuntimeError) as error:
+    raise ValueError(
+      f'could not join the other hosts ({error}): give coordinator, num_hosts '
+      'and host_index, the same first two on every host'
+    ) from error
+
+
+def is_first() -> bool:
+  """Says whether this host is the one that writes."""
+  return jax.process_index() == 0
+
+
+def device_mesh(batch_size: int) -> Mesh:
+  """A mesh ('views',) of as many devices as share a batch evenly.
+
+  Each host brings equally many.
+  """
+  num_hosts = jax.process_count()
+  if batch_size % num_hosts:
+    raise ValueError(
+      f'batch_size {batch_size} cannot be shared by {num_hosts} hosts: set '
+      f'fit.batch_size to a multiple of {num_hosts}'
+    )
+  each = math.gcd(batch_size // num_hosts, jax.local_device_count())
+  devices = [jax.local_devices(i)[:each] for i in range(num_hosts)]
+  return Mesh(np.ravel(devices), ('views',), axis_types=(AxisType.Auto,))
+
+
+def everywhere(tree: Any, mesh: Mesh) -> Any:
+  """Replicates what every host holds alike over the devices of a mesh."""
+  sharding = NamedSharding(mesh, PartitionSpec())
+  if jax.process_count() == 1:
+    return jax.device_put(tree, sharding)
+  return jax.tree.map(
+    lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)),
+    tree,
+  )
+
+
+def here(tree: Any) -> Any:
+  """This host's copy of replicated arrays, on one device."""
+  return jax.tree.map(lambda x: x.addressable_data(0), tree)
+
+
+def agreed(tree: Any) -> Any:
+  """Arrays as the first host has them; shapes and dtypes must agree already."""
+  if jax.process_count() == 1:
+    return tree
+  return multihost_utils.broadcast_one_to_all(tree)
+
+
+def agreed_json(value: Any) -> Any:
+  """A value of plain types as the first host has it."""
+  if jax.process_count() == 1:
+    return value
+  text = np.frombuffer(json.dumps(value).encode(), np.uint8)
+  size = int(agreed(np.asarray(len(text))))
+  return json.loads(bytes(agreed(np.resize(text, size))))
