@@ -39,9 +39,11 @@ $(INSTALLED): setup.py pyproject.toml
 	    exit 1; }
 	@$(VENV)/bin/python -c '$(RECENT)' 2>/dev/null || \
 	  $(PYTHON) -m venv --clear $(VENV)
-	UV_PROJECT_ENVIRONMENT=$(VENV) uv sync --frozen --inexact --quiet \
-	  $(foreach extra,$(subst $(comma), ,$(EXTRAS)),--extra $(extra)) || \
-	  $(VENV)/bin/python -m pip install --quiet --editable '.[$(EXTRAS)]'
+	@echo 'installing into $(VENV)'
+	@UV_PROJECT_ENVIRONMENT=$(VENV) uv sync --frozen --inexact --quiet \
+	  $(foreach extra,$(subst $(comma), ,$(EXTRAS)),--extra $(extra)) || { \
+	  echo 'uv is missing or failed: pip takes what setup.py allows, not uv.lock'; \
+	  $(VENV)/bin/python -m pip install --quiet --editable '.[$(EXTRAS)]'; }
 	@touch $@
 
 comma := ,
