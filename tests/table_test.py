@@ -1,0 +1,108 @@
+"""A run's table: files of a row, rows that are finished, what is printed."""
+
+import json
+
+import numpy as np
+import pytest
+
+from sr3d_jax import capture, table
+from sr3d_jax.io import images
+from sr3d_jax.types import Gaussians
+
+NAMES = ('left/0.jpg', 'right/0.jpg', 'right/1.b.jpg')
+
+
+def _scene():
+  frames = [
+    capture.Frame(
+      name=name,
+      image=np.full((4, 6, 3), 0.5, np.float32),
+      world_to_cam=np.eye(4),
+      focal=(6.0, 6.0),
+      center=(3.0, 2.0),
+      is_test=is_test,
+    )
+    for is_test in (False, True)
+    for name in (NAMES if is_test else ('a.jpg', 'b.jpg'))
+  ]
+  return capture.make_scene('grey', *capture.make_views(frames))
+
+
+def _splats(logits):
+  num = len(logits)
+  return Gaussians(
+    means=np.zeros((num, 3)),
+    log_scales=np.zeros((num, 3)),
+    quats=np.tile([1.0, 0, 0, 0], (num, 1)),
+    opacity_logits=np.array(logits),
+    sh=np.zeros((num, 1, 3)),
+  )
+
+
+def _measure(gaussians, cameras, names, *, truth, coarse):
+  """Greys that rise from view to view, and their PSNR in tens."""
+  shape = (cameras.height, cameras.width, 3)
+  renders = np.stack([np.full(shape, i / 10) for i in range(len(names))])
+  return renders, {name: {'psnr': 10.0 * i} for i, name in enumerate(names)}
+
+
+@pytest.fixture
+def run(tmp_path):
+  def make():
+    scene = _scene()
+    return table.Table(
+      tmp_path, scene, truth=scene.test, coarse=None, measure=_measure,
+      drawing={}, bar=False,
+    )  # fmt: skip
+
+  return make
+
+
+def test_views_in_folders_keep_a_picture_each(run, tmp_path):
+  run().add('bicubic', _splats([0.0]))
+  folder = tmp_path / 'rows' / 'bicubic' / 'renders'
+  found = sorted(path.name for path in folder.iterdir())
+  assert found == ['left_0.png', 'right_0.png', 'right_1.b.png']
+  for i, name in enumerate(found):
+    np.testing.assert_allclose(images.load(folder / name), i / 10, atol=2e-3)
+
+
+def test_a_row_is_its_means_and_its_visible_splats(run, tmp_path, capsys):
+  run().add('bicubic', _splats([0.0, 3.0, -9.0]), note='a fact')
+  (row,) = json.loads((tmp_path / 'results.json').read_text())
+  assert row['psnr'] == 10 and row['splats'] == 2 and row['note'] == 'a fact'
+  assert (tmp_path / row['ply']).exists()
+  per_view = json.loads((tmp_path / 'per_view.json').read_text())
+  assert per_view['bicubic'][NAMES[2]] == {'psnr': 20.0}
+  assert capsys.readouterr().out.split() == ['bicubic', '10.00', '-', '-', '2']
+
+
+def test_a_finished_row_is_kept_when_the_run_goes_on(run, tmp_path):
+  run().add('bicubic', _splats([0.0]))
+  before = (tmp_path / 'results.json').read_text()
+  again = run()
+  assert again.has('bicubic') and not again.has('own')
+  again.add('bicubic', _splats([0.0, 0.0]))
+  assert (tmp_path / 'results.json').read_text() == before
+  again.add('own', _splats([0.0, 0.0]))
+  assert [row['name'] for row in run().rows] == ['bicubic', 'own']
+
+
+def test_a_scene_without_truth_is_drawn_at_the_prior_s_scale(tmp_path):
+  scene = _scene()
+  made = table.Table(
+    tmp_path, scene, truth=None, coarse=scene.test, measure=_measure,
+    drawing={}, bar=False,
+  )  # fmt: skip
+  made.add('own', _splats([0.0]), scale=2.0)
+  picture = tmp_path / 'rows' / 'own' / 'renders' / 'left_0.png'
+  assert images.load(picture).shape == (8, 12, 3)
+
+
+def test_columns_stand_under_their_headings():
+  entry = {'name': 'own+anchor', 'psnr': 20.5, 'ssim': 0.5, 'splats': 123456}
+  line, header = table.line(entry), table.header()
+  assert len(line) == len(header)
+  for heading, value in (('PSNR', '20.50'), ('splats', '123,456')):
+    end = header.index(heading, 8) + len(heading)
+    assert line[:end].endswith(value)
