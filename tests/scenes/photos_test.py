@@ -7,7 +7,8 @@ import pytest
 import scipy.ndimage
 from PIL import ExifTags, Image
 
-from sr3d_jax import geometry
+from configs.scenes import own_folder
+from sr3d_jax import geometry, resolve
 from sr3d_jax.io import colmap, images, paths, sfm
 from sr3d_jax.scenes import photos
 
@@ -184,6 +185,16 @@ def test_too_few_mixed_and_broken_photos_are_told_apart(tmp_path, monkeypatch):
   monkeypatch.setattr(sfm.importlib.util, 'find_spec', lambda _: None)
   with pytest.raises(ImportError, match='wants pycolmap: pip install'):
     sfm.reconstruct(files, cache=tmp_path / 'cache')
+
+
+@pytest.mark.parametrize(
+  'name', ['photos', 'colmap', 'transforms_json', 'llff']
+)
+def test_a_user_s_own_folder_needs_only_the_scene_s_name(name):
+  section = own_folder.get_config('cpu').scene.to_dict()
+  section.update(name=name, root='no/such/folder')
+  with pytest.raises(FileNotFoundError, match='no/such/folder'):
+    resolve.build('scenes', section)
 
 
 def test_the_measure_of_disagreement_ignores_the_frame_only():
