@@ -130,6 +130,7 @@ def _triangulate(
 ) -> tuple[np.ndarray, np.ndarray]:
   """Points [P, 3] float32 and colours [P, 3] uint8."""
   pycolmap = importlib.import_module('pycolmap')
+  pycolmap.logging.minloglevel = pycolmap.logging.ERROR.value
   photos, database = folder / 'photos', folder / 'database.db'
   photos.mkdir()
   for i, image in enumerate(images):

@@ -18,6 +18,7 @@ from PIL import ExifTags, Image, ImageOps
 
 CACHE = pathlib.Path('~/.cache/sr3d_jax/models')
 MODELS = ('incremental', 'global')  # the first is the result
+NO_CAMERAS = {'INVALID', 'EQUIRECTANGULAR'}  # among COLMAP's camera models
 MAX_SIDE = 1600  # px: larger photos are copied smaller to find features in
 MAX_FEATURES = 4096  # of a photo; matching takes the square
 LENS_TAGS = (ExifTags.Base.FocalLength, ExifTags.Base.FocalLengthIn35mmFilm,
@@ -81,7 +82,7 @@ def disagreement(centers: np.ndarray, others: np.ndarray) -> float:
 
 
 def _import_pycolmap():
-  """The optional module, silent but for errors."""
+  """The optional module, silenced: what fails is told by exceptions."""
   if importlib.util.find_spec('pycolmap') is None:
     raise ImportError(
       'structure from motion wants pycolmap: pip install sr3d_jax[data]'
@@ -99,6 +100,12 @@ def _reconstruct(
 ) -> pathlib.Path:
   """Makes the folder of models, or raises where no photos fit together."""
   pycolmap = _import_pycolmap()
+  known = set(pycolmap.CameraModelId.__members__) - NO_CAMERAS
+  if camera_model not in known:
+    raise ValueError(
+      f'unknown camera_model {camera_model!r}: wanted one of '
+      f'{", ".join(sorted(known))}'
+    )
   print(
     f'placing {len(files)} photos by structure from motion: minutes, once',
     flush=True,

@@ -157,12 +157,42 @@ def test_photos_without_a_place_are_named(room, tmp_path):
   assert scene.train_names == ('2.jpg', '3.jpg', '4.jpg')
 
 
+def test_copies_are_upright_small_and_kept_apart_by_lens(tmp_path):
+  """What COLMAP is given: a folder a camera, focal lengths in the EXIF."""
+  files = []
+  for i, (size, orientation, focal) in enumerate(
+    [
+      ((64, 48), 1, 26),
+      ((48, 64), 6, 26),
+      ((64, 48), 1, 13),
+      ((3200, 48), 1, 26),
+    ]
+  ):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    details = exif.get_ifd(ExifTags.IFD.Exif)
+    details[ExifTags.Base.FocalLengthIn35mmFilm] = focal
+    files.append(tmp_path / f'{i}.jpg')
+    Image.new('RGB', size).save(files[i], exif=exif)
+  sfm._copy_upright(files, tmp_path / 'copies')
+  copies = sorted((tmp_path / 'copies').rglob('*.jpg'), key=lambda p: p.name)
+  assert [path.parent.name for path in copies] == ['0', '0', '1', '2']
+  opened = [Image.open(path) for path in copies]
+  assert [copy.size for copy in opened] == [(64, 48)] * 3 + [(1600, 24)]
+  details = opened[1].getexif().get_ifd(ExifTags.IFD.Exif)
+  assert details[ExifTags.Base.FocalLengthIn35mmFilm] == 26
+
+
 def test_photos_that_fit_nowhere_are_refused_and_not_cached(tmp_path):
   pytest.importorskip('pycolmap')
   for i in range(4):
     images.save(tmp_path / f'{i}.png', np.full((32, 48, 3), i / 4))
   with pytest.raises(ValueError, match=r'no two of the 4 photos.*100 matches'):
     sfm.reconstruct(sorted(tmp_path.glob('*.png')), cache=tmp_path / 'cache')
+  with pytest.raises(ValueError, match=r'unknown camera_model.*OPENCV, '):
+    sfm.reconstruct(
+      sorted(tmp_path.glob('*.png')), camera_model='Z', cache=tmp_path / 'cache'
+    )
   assert not list((tmp_path / 'cache').iterdir())
 
 
