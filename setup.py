@@ -17,7 +17,7 @@ REQUIRED = [
   'tqdm>=4.66',  # progress
   'tensorboardX>=2.6',  # scalars without TensorFlow
   'matplotlib>=3.9',  # curves in the report
-  'av>=14',  # orbit video
+  'av>=14',  # orbit video, 16-bit PNG
 ]
 
 EXTRAS = {

@@ -90,10 +90,13 @@ def make_lists(
 def _boxes(means2d, conics, levels, width, height):
   """Tiles touched by each bounding box: [N, 2] first and one past the last."""
   xx, xy, yy = jnp.moveaxis(conics, -1, 0)
-  # A needle's determinant is all rounding error; the floor only enlarges it.
-  det = jnp.maximum(xx * yy * (1 - _ROUNDING) - xy * xy, xx * yy * _ROUNDING)
-  variance = jnp.stack([yy, xx], axis=1) / det[:, None]
-  extent = jnp.sqrt(jnp.maximum(levels, 0)[:, None] * variance) + _PADDING
+  # Not above the true determinant. A needle's is all rounding error, so its box
+  # is the image, and only the tile test knows where it lies.
+  det = (xx * yy * (1 - _ROUNDING) - xy * xy)[:, None]
+  variance = jnp.stack([yy, xx], axis=1) / jnp.where(det > 0, det, 1)
+  variance = jnp.where(det > 0, variance, jnp.inf)
+  padded = jnp.maximum(levels, 0)[:, None] + _PADDING
+  extent = jnp.sqrt(padded * variance) + _PADDING
   size = jnp.asarray([width, height], means2d.dtype)
   first = jnp.clip(jnp.ceil(means2d - extent - 0.5), 0, size)
   last = jnp.clip(jnp.floor(means2d + extent - 0.5), -1, size - 1)
