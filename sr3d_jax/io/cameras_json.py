@@ -14,6 +14,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
+from sr3d_jax.files import write_whole
 from sr3d_jax.types import Camera
 
 WANTED = ('img_name', 'width', 'height', 'position', 'rotation', 'fx', 'fy')
@@ -44,9 +45,7 @@ def save(
     }
     for i, (name, pose) in enumerate(zip(names, world_to_cam, strict=True))
   ]
-  part = Path(f'{os.fspath(path)}.part')
-  part.write_text(json.dumps(entries, indent=1) + '\n', encoding='utf-8')
-  os.replace(part, path)
+  write_whole(path, json.dumps(entries, indent=1) + '\n')
 
 
 def load(path: str | os.PathLike) -> tuple[Camera, tuple[str, ...]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
+from sr3d_jax.files import write_whole
 from sr3d_jax.types import Array, Gaussians
 
 # A renderer skips what covers less of a pixel than one grey level, so a
@@ -73,9 +74,7 @@ def save(
     'ply\nformat binary_little_endian 1.0\n'
     f'element vertex {count}\n{properties}end_header\n'
   )
-  part = Path(f'{os.fspath(path)}.part')
-  part.write_bytes(header.encode('ascii') + rows.tobytes())
-  os.replace(part, path)
+  write_whole(path, header.encode('ascii') + rows.tobytes())
 
 
 def load(path: str | os.PathLike) -> Gaussians:

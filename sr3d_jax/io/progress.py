@@ -17,6 +17,8 @@ from typing import Any
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
+from sr3d_jax.files import write_whole
+
 
 class Progress:
   """Follows one loop; a context manager, so that it closes on an error too.
@@ -73,9 +75,7 @@ class Progress:
       self._writer.add_scalar(f'{self._name}/{key}', value, step)
     finite = {k: v if math.isfinite(v) else None for k, v in values.items()}
     path = self._stats / f'{self._name}_step{step:04d}.json'
-    part = path.with_name(f'{path.name}.part')
-    part.write_text(json.dumps({'step': step, **finite}, indent=2) + '\n')
-    os.replace(part, path)
+    write_whole(path, json.dumps({'step': step, **finite}, indent=2) + '\n')
 
   def close(self) -> None:
     """Ends the bar's line and flushes the files; harmless when repeated."""

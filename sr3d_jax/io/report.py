@@ -19,6 +19,8 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from sr3d_jax.files import write_whole
+
 # Key, heading, digits, and whether more is better (+1), worse (-1) or a cost
 # that is shown without a winner (0).
 _COLUMNS = (
@@ -84,9 +86,7 @@ def write(
   text = json.dumps(data, allow_nan=False).replace('<', '\\u003c')
   page = _TEMPLATE.read_text(encoding='utf-8')
   page = page.replace('{{title}}', html.escape(title)).replace('{{data}}', text)
-  part = Path(f'{os.fspath(path)}.part')
-  part.write_text(page, encoding='utf-8')
-  os.replace(part, path)
+  write_whole(path, page)
 
 
 def comparison(

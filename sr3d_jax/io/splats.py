@@ -8,10 +8,10 @@ opacity is below 1/255 are left out: no viewer draws them.
 import json
 import os
 import struct
-from pathlib import Path
 
 import numpy as np
 
+from sr3d_jax.files import write_whole
 from sr3d_jax.types import Gaussians
 
 _MIN_OPACITY = 1 / 255
@@ -42,7 +42,7 @@ def save_splat(path: str | os.PathLike, gaussians: Gaussians) -> None:
   rows['scale'] = scales
   rows['rgba'] = np.round(np.clip(rgba, 0, 1) * 255)
   rows['quat'] = np.clip(np.round(quats * 128 + 128), 0, 255)
-  _write(path, rows[order].tobytes())
+  write_whole(path, rows[order].tobytes())
 
 
 def save_glb(path: str | os.PathLike, gaussians: Gaussians) -> None:
@@ -75,7 +75,7 @@ def save_glb(path: str | os.PathLike, gaussians: Gaussians) -> None:
   header = struct.pack('<4sII', b'glTF', 2, size)
   json_header = struct.pack('<I4s', len(text), b'JSON')
   body_header = struct.pack('<I4s', len(body), b'BIN\0')
-  _write(path, header + json_header + text + body_header + body)
+  write_whole(path, header + json_header + text + body_header + body)
 
 
 def _gltf(names: list[str], arrays: list[np.ndarray]) -> dict:
@@ -134,10 +134,3 @@ def _activated(gaussians: Gaussians) -> tuple[np.ndarray, ...]:
     for x in (gaussians.means, gaussians.scales, gaussians.sh)
   )
   return means, scales, quats, opacities[visible], sh
-
-
-def _write(path: str | os.PathLike, data: bytes) -> None:
-  """Writes a file that appears whole or not at all."""
-  part = Path(f'{os.fspath(path)}.part')
-  part.write_bytes(data)
-  os.replace(part, path)

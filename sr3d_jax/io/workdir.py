@@ -13,14 +13,14 @@ from typing import Any
 
 import jax
 
+from sr3d_jax.files import write_whole
+
 
 def write_json(path: str | os.PathLike, value: Any) -> None:
   """Writes JSON atomically."""
   path = pathlib.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
-  part = path.with_name(path.name + '.part')
-  part.write_text(json.dumps(value, indent=2, sort_keys=True) + '\n')
-  os.replace(part, path)
+  write_whole(path, json.dumps(value, indent=2, sort_keys=True) + '\n')
 
 
 def read_json(path: str | os.PathLike) -> Any:

@@ -1,0 +1,71 @@
+"""An expected failure is one line and exit 1; a bug keeps its traceback."""
+
+import os
+import subprocess
+import sys
+
+import jax
+import pytest
+
+from sr3d_jax import cli
+
+REALLY_OUT_OF_MEMORY = """
+import resource
+import jax, jax.numpy as jnp
+from sr3d_jax import cli
+
+def main(argv):
+  jax.devices()
+  used = 4 * 1024**3
+  resource.setrlimit(resource.RLIMIT_AS, (4 * used, 4 * used))
+  jnp.zeros(8 * used).block_until_ready()
+
+cli.run(main)
+"""
+
+
+def test_running_out_of_memory_is_one_line():
+  done = subprocess.run(
+    [sys.executable, '-c', REALLY_OUT_OF_MEMORY],
+    env=os.environ | {'JAX_PLATFORMS': 'cpu'},
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert done.returncode == 1
+  lines = [x for x in done.stderr.splitlines() if x.startswith('error:')]
+  assert len(lines) == 1, done.stderr
+  assert 'lower representation.capacity' in lines[0]
+  assert 'Traceback' not in done.stderr
+
+
+@pytest.mark.parametrize(
+  'error, told',
+  [
+    (MemoryError(), 'out of memory: lower'),
+    (MemoryError('Unable to allocate 9 TiB'), '9 TiB'),
+    (jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: of 9 TiB'), '9 TiB'),
+    (OSError('could not write\n  x'), 'could not write x'),
+    (FloatingPointError('step 3'), 'step 3'),
+  ],
+)
+def test_what_may_go_wrong_is_said_in_one_line(error, told, capsys):
+  def main(argv):
+    raise error
+
+  assert cli._guarded(main, []) == 1
+  said = capsys.readouterr().err
+  assert said.startswith('error: ')
+  assert told in said
+  assert said.count('\n') == 1
+
+
+@pytest.mark.parametrize(
+  'error', [TypeError('a bug'), jax.errors.JaxRuntimeError('INTERNAL: a bug')]
+)
+def test_a_bug_keeps_its_traceback(error):
+  def main(argv):
+    raise error
+
+  with pytest.raises(type(error), match='a bug'):
+    cli._guarded(main, [])
