@@ -44,7 +44,7 @@ store = Store(folder) if hosts.is_first() else None
 try:
   fit(key, rep, start, scene.train, store=store, log=interrupt, **steps)
 except Interrupted:
-  assert store.latest == 10
+  assert store is None or store.latest == 10
 resumed = fit(key, rep, start, scene.train, store=store, **steps)
 for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(resumed)):
   np.testing.assert_array_equal(a, b)
@@ -75,7 +75,11 @@ def start(*command, devices=1):
 
 
 def finish(*processes):
-  said = [process.communicate(timeout=900) for process in processes]
+  try:
+    said = [process.communicate(timeout=900) for process in processes]
+  finally:
+    for process in processes:
+      process.kill()
   codes = [process.returncode for process in processes]
   return codes, *zip(*said, strict=True)
 
