@@ -23,6 +23,6 @@ def write_whole(path: str | os.PathLike, data: bytes | str) -> None:
   except OSError as error:
     part.unlink(missing_ok=True)
     raise OSError(
-      f'could not write {path} ({error.strerror}): free some space, or choose '
+      f'could not write {path} ({error.strerror or error}): free some space, or choose '
       'another place, and run the same command again'
     ) from error
