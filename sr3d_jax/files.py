@@ -22,7 +22,8 @@ def write_whole(path: str | os.PathLike, data: bytes | str) -> None:
     os.replace(part, path)
   except OSError as error:
     part.unlink(missing_ok=True)
+    reason = error.strerror or error
     raise OSError(
-      f'could not write {path} ({error.strerror or error}): free some space, or choose '
-      'another place, and run the same command again'
+      f'could not write {path} ({reason}): free some space, or choose another '
+      'place, and run the same command again'
     ) from error
