@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sr3d_jax import render
+from sr3d_jax import geometry, render
 from sr3d_jax.fit import _view_order, fit
 from sr3d_jax.io.checkpoint import Store
 from sr3d_jax.representations import gaussians as representation
@@ -35,20 +35,73 @@ def leaves_equal(a, b) -> bool:
   return all(np.array_equal(np.asarray(x), np.asarray(y)) for x, y in pairs)
 
 
-def test_a_fit_explains_its_photos_better(scene, rep):
+def perturbed(key, gaussians):
+  """Every field moved by about what a fit must be able to undo."""
+  amounts = dict(
+    means=0.02, log_scales=0.2, quats=0.2, opacity_logits=0.5, sh=0.2
+  )
+  moved = {
+    name: getattr(gaussians, name)
+    + amount * jax.random.normal(each, getattr(gaussians, name).shape)
+    for each, (name, amount) in zip(
+      jax.random.split(key, len(amounts)), amounts.items(), strict=True
+    )
+  }
+  return dataclasses.replace(gaussians, **moved)
+
+
+def test_a_fit_finds_back_to_the_gaussians_it_was_moved_from(scene):
+  rates = dict(position=(2e-3, 2e-4), scale=1e-2, quat=5e-3, color=2e-2)
+  rep = representation.make(
+    capacity=200, sh_degree=1, density_control='none', filter3d=False,
+    rates=rates,
+  )  # fmt: skip
   start = rep.init(jax.random.key(0), scene)
+  stretch = 0.5 * jax.random.normal(jax.random.key(2), (200, 3))
+  truth = dataclasses.replace(
+    start.gaussians, log_scales=start.gaussians.log_scales + stretch
+  )
+  photos = render.render_views(truth, scene.train.cameras)
   history = []
   fit(
     jax.random.key(1),
     rep,
-    start,
-    scene.train,
-    log=lambda step, scalars: history.append((step, scalars)),
+    dataclasses.replace(start, gaussians=perturbed(jax.random.key(3), truth)),
+    dataclasses.replace(scene.train, images=photos),
+    opacity_weight=0.0,
+    scale_weight=0.0,
+    log=lambda step, scalars: history.append((step, scalars['psnr'])),
     **STEPS | {'num_steps': 60},
   )
   assert [step for step, _ in history] == list(range(5, 61, 5))
-  assert history[-1][1]['psnr'] > history[0][1]['psnr'] + 0.5
-  assert 200 < history[-1][1]['splats'] <= 300
+  # From 28 to 44 dB; a field that moved the wrong way would forbid it.
+  assert history[-1][1] > history[0][1] + 12
+
+
+def test_classic_control_grows_by_absolute_gradients_and_the_extent(scene):
+  rep = representation.make(
+    capacity=300, sh_degree=1, density_control='classic', reset_every=0
+  )
+  extents, history = [], []
+
+  def refine(*arguments):
+    extents.append(arguments[-1])
+    return rep.refine(*arguments)
+
+  fit(
+    jax.random.key(1),
+    rep._replace(refine=refine),
+    rep.init(jax.random.key(0), scene),
+    scene.train,
+    absgrad=True,
+    log=lambda step, scalars: history.append(scalars),
+    **STEPS | {'num_steps': 60},
+  )
+  expected = geometry.scene_extent(scene.train.cameras.world_to_cam)
+  assert extents == [expected]  # traced once
+  assert history[0]['splats'] < 250 < history[-1]['splats'] <= 300
+  # Halves cover less than their parent did: it is first darker, then better.
+  assert history[-1]['psnr'] > history[2]['psnr'] + 0.8
 
 
 class Interrupted(Exception):
