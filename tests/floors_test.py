@@ -14,8 +14,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 FLOORS = (
   'types numerics files',
-  'geometry sh image lenses raytrace raycast textures io hosts '
-  'sr3d_kernels',
+  'geometry sh image lenses raytrace raycast textures io hosts sr3d_kernels',
   'render capture coarse trajectories density diffusion losses metrics optim '
   'degrade hessian lineage ordering warp',
   'models fit_step',
