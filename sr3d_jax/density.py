@@ -20,6 +20,7 @@ DEAD_OPACITY = 0.005  # too faint to matter: Kerbl et al. 2023, section 5.2
 DEAD_LOGIT = -20.0  # of a slot never used; sigmoid(-20) = 2e-9
 SPLIT_SHRINK = 1.6  # scale of the halves: Kerbl et al. 2023, section 5.2
 MAX_COPIES = 51  # of one Gaussian in one relocation, as released
+MAX_FRACTION = 0.1  # of the extent: larger Gaussians are huge, as released
 RESET_OPACITY = 0.01  # ceiling after an opacity reset
 
 
@@ -153,7 +154,7 @@ def densify(
   extent: float,
   gradient_threshold: float = 2e-4,
   dense_fraction: float = 0.01,
-  max_fraction: float = 0.1,
+  max_fraction: float | Array = MAX_FRACTION,
 ) -> tuple[Gaussians, Array, Array]:
   """Clones small, splits large, prunes faint and huge Gaussians.
 

@@ -151,8 +151,15 @@ def _refine_mcmc(key, params, opt_state, stats, step, extent, *, growth):
 def _refine_classic(
   key, params, opt_state, stats, step, extent, *, reset_every, **options
 ):
+  # A first fit needs its huge Gaussians: they go after the first reset.
+  is_settled = (reset_every > 0) & (step > reset_every)
   gaussians, source, fresh = density.densify(
-    key, params.gaussians, stats, extent=extent, **options
+    key,
+    params.gaussians,
+    stats,
+    extent=extent,
+    max_fraction=jnp.where(is_settled, density.MAX_FRACTION, jnp.inf),
+    **options,
   )
   opt_state = density.gather_moments(opt_state, source, fresh)
   if reset_every:

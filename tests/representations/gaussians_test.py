@@ -1,0 +1,65 @@
+"""Plain Gaussians: what a refinement may take away, and when."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sr3d_jax import density
+from sr3d_jax.representations import gaussians as representation
+from sr3d_jax.scenes import procedural
+
+RESET_EVERY = 100
+EXTENT = 2.0
+
+
+@pytest.fixture(scope='module')
+def params():
+  """Forty small Gaussians, the first as large as the scene."""
+  scene = procedural.make(**procedural.TINY, num_points=40)
+  rep = representation.make(**representation.TINY)
+  params = rep.init(jax.random.key(0), scene)
+  log_scales = jnp.full((len(params.filter), 3), np.log(0.05 * EXTENT))
+  log_scales = log_scales.at[0].set(np.log(EXTENT))
+  gaussians = dataclasses.replace(params.gaussians, log_scales=log_scales)
+  return dataclasses.replace(params, gaussians=gaussians)
+
+
+def _refined(params, step, **options):
+  rep = representation.make(
+    **representation.TINY, density_control='classic', **options
+  )
+  opt_state = rep.optimizer(EXTENT, 1000).init(params)
+  stats = density.empty_stats(len(params.filter))
+  refined, _ = rep.refine(
+    jax.random.key(1), params, opt_state, stats, jnp.asarray(step), EXTENT
+  )
+  return refined.gaussians
+
+
+@pytest.mark.parametrize(
+  'step, reset_every, is_kept',
+  [
+    (RESET_EVERY, RESET_EVERY, True),
+    (RESET_EVERY + 1, RESET_EVERY, False),
+    (RESET_EVERY + 1, 0, True),
+  ],
+)
+def test_classic_control_keeps_the_huge_until_opacities_were_reset(
+  params, step, reset_every, is_kept
+):
+  gaussians = _refined(params, step, reset_every=reset_every)
+  is_live = density.is_live(gaussians)
+  assert bool(is_live[0]) == is_kept
+  assert is_live[1:40].all()
+
+
+def test_classic_control_dims_all_at_a_reset_and_else_none(params):
+  dimmed = _refined(params, 2 * RESET_EVERY, reset_every=RESET_EVERY)
+  live = density.is_live(dimmed)
+  assert jnp.max(dimmed.opacities[live]) <= density.RESET_OPACITY + 1e-6
+  kept = _refined(params, 2 * RESET_EVERY + 50, reset_every=RESET_EVERY)
+  live = density.is_live(kept)
+  np.testing.assert_allclose(kept.opacities[live], 0.5, rtol=1e-5)
