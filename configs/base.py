@@ -84,7 +84,7 @@ def for_a_minute(config: ConfigDict) -> None:
 
 
 def image_set(root: str, arg: str) -> ConfigDict:
-  """A config of `evaluate_images`.
+  """A config of `evaluate`.
 
   Args:
     root: the folder of HR images.

@@ -1,6 +1,6 @@
 """BSD100 (100 images), x4: PSNR of the luma, dB.
 
-    python -m experiments.evaluate_images --config=configs/eval/bsd100.py:imdn \
+    python -m experiments.evaluate --config=configs/eval/bsd100.py:imdn \
         --workdir=runs/bsd100_imdn
 
 Three minutes on a CPU. bicubic 25.96, own 27.19, IMDN 27.56.

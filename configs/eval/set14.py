@@ -1,6 +1,6 @@
 """Set14 (14 images), x4: PSNR of the luma, dB.
 
-    python -m experiments.evaluate_images --config=configs/eval/set14.py:imdn \
+    python -m experiments.evaluate --config=configs/eval/set14.py:imdn \
         --workdir=runs/set14_imdn
 
 A minute on a CPU. bicubic 26.09, own 27.95, IMDN 28.60.

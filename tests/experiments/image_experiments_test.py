@@ -55,7 +55,7 @@ def test_training_is_resumed_and_leaves_weights(load, photos, tmp_path):
 def test_evaluation_scores_every_photograph(load, photos, tmp_path):
   config = set5.get_config('bicubic')
   config.root = str(photos)
-  means = load('evaluate_images')['run'](config, tmp_path)
+  means = load('evaluate')['run'](config, tmp_path)
   rows = json.loads((tmp_path / 'per_image.json').read_text())
   assert set(rows) == {'a.png', 'b.png'}
   assert means['psnr_y'] == pytest.approx(
@@ -70,7 +70,7 @@ def test_evaluation_wants_a_whole_scale(load, photos, tmp_path):
   config.root = str(photos)
   config.prior.scale = 2.5
   with pytest.raises(ValueError, match=r'a whole scale, got 2\.5'):
-    load('evaluate_images')['run'](config, tmp_path)
+    load('evaluate')['run'](config, tmp_path)
 
 
 def test_a_folder_is_upscaled_with_its_transparency(load, photos, tmp_path):

@@ -1,6 +1,6 @@
 """Scores a prior on a folder of photographs, as super-resolution papers do.
 
-    python -m experiments.evaluate_images --config=configs/eval/set5.py:imdn \
+    python -m experiments.evaluate --config=configs/eval/set5.py:imdn \
         --workdir=runs/set5_imdn
 
 Each photograph is cropped to a multiple of the scale, shrunk by antialiased
