@@ -18,7 +18,7 @@ truth to compare with: the table shows how well each result, shrunk, explains
 held-out photos. `--config.scene.downscale=4` shrinks large photos on load.
 """
 
-from configs.base import base, parse
+from configs.base import base, for_a_minute, for_two_cores, parse
 
 
 def get_config(arg: str = ''):
@@ -30,12 +30,8 @@ def get_config(arg: str = ''):
   config.scene = dict(
     name='transforms_json', root='.', downscale=1.0, triangulate=True
   )
-  if size:
-    config.representation.update(capacity=40_000, sh_degree=1, growth=1.15)
-    config.first_fit.update(num_steps=2000, refine_stop=1500, sh_every=500)
-    config.fit.update(num_steps=500, refine_stop=350, refine_start=50, chunk=50)
+  if size == 'cpu':
+    for_two_cores(config, capacity=40_000)
   if size == 'smoke':
-    config.representation.update(capacity=2000, sh_degree=0)
-    config.first_fit.update(num_steps=20, chunk=10)
-    config.fit.update(num_steps=10, chunk=10)
+    for_a_minute(config)
   return config
