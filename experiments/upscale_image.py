@@ -8,6 +8,8 @@ rest of EXIF, the ICC profile and 16 bits a channel are kept. Transparency is
 enlarged by bicubic beside the colours.
 """
 
+import collections
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from ml_collections import config_flags
 
 from sr3d_jax import cli, image, resolve
 from sr3d_jax.io import images as image_files
-from sr3d_jax.types import Views
+from sr3d_jax.types import Params, SRPrior, Views
 
 _CONFIG = config_flags.DEFINE_config_file('config', lock_config=True)
 _INPUT = flags.DEFINE_string('input', None, 'An image, or a folder of them.')
@@ -39,19 +41,35 @@ def target_size(
   return int(size[1]), int(size[0])
 
 
+def pair(source: Path, target: Path) -> list[tuple[Path, Path]]:
+  """Says where each picture goes; raises where one would replace another."""
+  if source.resolve() == target.resolve():
+    raise ValueError(
+      f'input and output are both {target}: name another output, or the '
+      'pictures would be replaced by their enlargements'
+    )
+  if not source.is_dir():
+    return [(source, target)]
+  files = image_files.list_images(source)
+  stem, number = collections.Counter(x.stem for x in files).most_common(1)[0]
+  if number > 1:
+    names = ' and '.join(x.name for x in files if x.stem == stem)
+    raise ValueError(
+      f'{names} of {source} would all become {target / stem}.png: rename all '
+      'but one of them'
+    )
+  return [(file, target / f'{file.stem}.png') for file in files]
+
+
 def upscale(
-  section: Any, picture: np.ndarray, height: int, width: int
+  prior: SRPrior, params: Params, picture: np.ndarray, height: int, width: int
 ) -> np.ndarray:
-  """Enlarges [h, w, 3 or 4] to [height, width, 3 or 4] by a prior's section.
+  """Enlarges [h, w, 3 or 4] to [height, width, 3 or 4].
 
   The prior enlarges by the larger of the two factors; where they differ, the
   other side is then shrunk.
   """
-  section = dict(section)
-  section['scale'] = max(height / picture.shape[0], width / picture.shape[1])
-  prior = resolve.build('priors', section)
   key = jax.random.key(0)
-  params = prior.init(key)
   views = Views(images=jnp.asarray(picture[None, ..., :3]), cameras=None)
   state = prior.begin(params, key, views)
   for i in range(prior.num_steps):
@@ -71,17 +89,21 @@ def run(
   size: list[str] | None,
 ) -> list[Path]:
   """Enlarges a file or the files of a folder; returns what was written."""
-  pairs = [(source, target)]
-  if source.is_dir():
-    files = image_files.list_images(source)
-    pairs = [(file, target / f'{file.stem}.png') for file in files]
   scale = section.scale if scale is None else scale
+
+  @functools.cache  # most pictures of a folder ask for one scale
+  def build(scale: float) -> tuple[SRPrior, Params]:
+    prior = resolve.build('priors', {**section, 'scale': scale})
+    return prior, prior.init(jax.random.key(0))
+
+  pairs = pair(source, target)
   for file, goal in pairs:
     picture = image_files.load(file)
     metadata = image_files.load_metadata(file)
     image_files.check_target(goal, picture.shape[-1], metadata)
     height, width = target_size(*picture.shape[:2], scale, size)
-    enlarged = upscale(section, picture, height, width)
+    prior = build(max(height / picture.shape[0], width / picture.shape[1]))
+    enlarged = upscale(*prior, picture, height, width)
     image_files.save(goal, enlarged, metadata)
     print(f'{goal}: {width} x {height}')
   return [goal for _, goal in pairs]

@@ -12,6 +12,7 @@ from PIL import ExifTags, Image, ImageCms
 from configs.eval import set5
 from configs.priors import bicubic
 from configs.train import own
+from sr3d_jax import resolve
 from sr3d_jax.io import images, weights
 from sr3d_jax.models import compact
 
@@ -83,6 +84,31 @@ def test_a_folder_is_upscaled_with_its_transparency(load, photos, tmp_path):
   assert clear.shape == (160, 200, 4)
   # columns / 100 at pixel centres: column 50.25 of the original
   assert clear[80, 101, 3] == pytest.approx(0.5025, abs=0.004)
+
+
+def test_a_folder_builds_its_prior_once(load, photos, tmp_path, monkeypatch):
+  built, build = [], resolve.build
+  monkeypatch.setattr(
+    resolve, 'build', lambda *args: built.append(args) or build(*args)
+  )
+  run = load('upscale_image')['run']
+  run(bicubic.get_config(), photos, tmp_path / 'out', 2.0, None)
+  assert [section['scale'] for _, section in built] == [2.0]
+
+
+def test_no_enlargement_replaces_a_picture(load, photos, tmp_path):
+  run, section = load('upscale_image')['run'], bicubic.get_config()
+  before = (photos / 'a.png').read_bytes()
+  for path in (photos, photos / 'a.png'):
+    goal = photos / '..' / path.relative_to(tmp_path)  # by another name
+    with pytest.raises(ValueError, match='input and output are both'):
+      run(section, path, goal, 2.0, None)
+  assert (photos / 'a.png').read_bytes() == before
+  images.save(photos / 'b.jpg', images.load(photos / 'a.png'))
+  told = r'b\.jpg and b\.png of .* would all become .*out.b\.png'
+  with pytest.raises(ValueError, match=told):
+    run(section, photos, tmp_path / 'out', 2.0, None)
+  assert not (tmp_path / 'out').exists()
 
 
 def test_upscaling_keeps_16_bits_and_what_the_file_says(load, tmp_path):
