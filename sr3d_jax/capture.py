@@ -55,6 +55,7 @@ def make_views(
   *,
   size: tuple[int, int] | None = None,
   downscale: float | None = None,
+  shrink: str = 'bicubic',
   masks: str = 'composite',
   background: Color = (0.0, 0.0, 0.0),
 ) -> tuple[Views, tuple[str, ...], np.ndarray]:
@@ -62,8 +63,9 @@ def make_views(
 
   Args:
     frames: in path order.
-    size: (width, height) of every view; photos are shrunk antialiased.
+    size: (width, height) of every view.
     downscale: in place of `size`, shrinks every photo by this factor.
+    shrink: a method of `image.resize`, antialiased, in premultiplied colour.
     masks: 'composite' lays `background` where a mask is 0; 'ignore' keeps the
       photo and gives those pixels no weight.
     background: lies behind transparent pixels.
@@ -73,7 +75,12 @@ def make_views(
   """
   _check_options(size, downscale, masks)
   develop = functools.partial(
-    _develop, size=size, downscale=downscale, masks=masks, background=background
+    _develop,
+    size=size,
+    downscale=downscale,
+    shrink=shrink,
+    masks=masks,
+    background=background,
   )
   developed = [develop(frame) for frame in frames]
   if not developed:
@@ -189,7 +196,10 @@ def find_points(
 def random_points(
   rng: np.random.Generator, cameras: Camera, num_points: int = 20_000
 ) -> np.ndarray:
-  """At most `num_points` points [P, 3], each seen by half of the cameras."""
+  """At most `num_points` points [P, 3] where the cameras look, at least one.
+
+  Each is seen by half as many cameras as the one that most of them see.
+  """
   poses = np.asarray(cameras.world_to_cam)
   center = np.asarray(geometry.scene_center(cameras.world_to_cam))
   reach = np.linalg.norm(np.asarray(cameras.position) - center, axis=-1).max()
@@ -201,7 +211,8 @@ def random_points(
     pixels = local[:, :2] / depth * focal + middle
     is_inside = (pixels >= 0) & (pixels < (cameras.width, cameras.height))
     num_seen += is_inside.all(axis=-1) & (local[:, 2] > 0.05 * reach)
-  return points[2 * num_seen >= len(poses)][:num_points].astype(np.float32)
+  is_common = 2 * num_seen >= num_seen.max()
+  return points[is_common][:num_points].astype(np.float32)
 
 
 def pick(views: Views, chosen: np.ndarray) -> Views:
@@ -254,7 +265,9 @@ def check_pose(pose: np.ndarray, name: str) -> np.ndarray:
   return rigid
 
 
-def _develop(frame: Frame, *, size, downscale, masks, background) -> tuple:
+def _develop(
+  frame: Frame, *, size, downscale, shrink, masks, background
+) -> tuple:
   """Name, image, weights, pose, focal, centre and split of one frame."""
   rgb, alpha = frame.image[..., :3], frame.image[..., 3:]
   height, width = rgb.shape[:2]
@@ -281,7 +294,9 @@ def _develop(frame: Frame, *, size, downscale, masks, background) -> tuple:
     round(height / (downscale or 1)),
   )
   if (new_width, new_height) != (width, height):
-    planes = np.asarray(image_lib.resize(planes, new_height, new_width))
+    planes = np.asarray(
+      image_lib.resize(planes, new_height, new_width, method=shrink)
+    )
   ratio = np.array([new_width / width, new_height / height])
   image = planes[..., :3] + (1 - planes[..., 3:4]) * np.float32(background)
   return (

@@ -1,7 +1,8 @@
 """NeRF-synthetic scenes: `transforms_train.json` and `transforms_test.json`.
 
 Pictures have straight alpha, their sizes may differ between the splits, and
-`camera_angle_x` spans the width of each. Axes are OpenGL's, z points up.
+`camera_angle_x` spans the width of each. They shrink by the mean over each new
+pixel's area, in premultiplied colour. Axes are OpenGL's, z points up.
 """
 
 import dataclasses
@@ -16,6 +17,7 @@ from sr3d_jax.io import images, paths, transforms
 from sr3d_jax.types import Scene
 
 HALF_SIDE = 1.3  # of the cube that holds these objects, scene units
+SHRINK = 'area'  # how the field halves these pictures, premultiplied
 GREY = 0.5  # colour of points that nobody has seen
 
 
@@ -48,10 +50,14 @@ def make(
     _frames(folder, 'train'),
     size=size,
     downscale=downscale,
+    shrink=SHRINK,
     background=background,
   )
   test, test_names, _ = capture.make_views(
-    _frames(folder, 'test'), size=test_size, background=background
+    _frames(folder, 'test'),
+    size=test_size,
+    shrink=SHRINK,
+    background=background,
   )
   rng = np.random.default_rng(seed)
   points = rng.uniform(-HALF_SIDE, HALF_SIDE, (num_points, 3))

@@ -175,6 +175,18 @@ def test_blender_reads_both_sizes_and_lays_the_background(tmp_path):
   )
 
 
+def test_blender_takes_the_mean_of_four_premultiplied_pixels(tmp_path):
+  captures.write_blender(tmp_path, POSES)
+  scene = blender.make(root=str(tmp_path), downscale=2, test_size=(6, 4))
+  for found, channels in ((scene.train, 4), (scene.test, 3)):
+    straight = photo(0, channels) / 255
+    alpha = straight[..., 3:] if channels == 4 else 1
+    blocks = (straight[..., :3] * alpha).reshape(4, 2, 6, 2, 3)
+    np.testing.assert_allclose(
+      found.images[0], blocks.mean(axis=(1, 3)), atol=1e-6
+    )
+
+
 def test_llff_counts_and_columns_must_agree(tmp_path):
   with pytest.raises(FileNotFoundError, match='no LLFF scene'):
     llff.make(root=str(tmp_path))
