@@ -18,6 +18,7 @@ from sr3d_jax.io import images, paths, ply, transforms
 from sr3d_jax.types import Scene
 
 SUFFIXES = ('', '.png', '.jpg', '.jpeg', '.PNG', '.JPG')
+CLOUD = 'points3D.ply'
 LENS = ('k1', 'k2', 'p1', 'p2', 'k3')
 PINHOLES = ('OPENCV', 'PINHOLE', 'SIMPLE_PINHOLE', 'SIMPLE_RADIAL', 'RADIAL')
 
@@ -34,14 +35,15 @@ def make(
   """Loads the frames whose files are there, sorted by name.
 
   A frame's `split` ('train'; anything else is held out) decides, or else every
-  eighth view is a test view. Points come from `points3D.ply` beside the file.
+  eighth view is a test view. Points come from the file that `ply_file_path`
+  names, or else from `points3D.ply` beside the `transforms.json`.
 
   Args:
     root: the folder of a `transforms.json`, or such a file by any name.
     size: (width, height) of the views; None keeps the photos' size.
     downscale: in place of `size`, the factor to shrink by.
     masks: 'composite' or 'ignore', see `capture.make_views`.
-    triangulate: whether to look for points where no `points3D.ply` is; see
+    triangulate: whether to look for points where the files hold none; see
       `capture.find_points`.
     background: lies behind transparent and masked pixels.
 
@@ -52,11 +54,11 @@ def make(
   path = path / 'transforms.json' if path.is_dir() else path
   header = _read(path)
   files = _existing(path, header['frames'])
-  cloud = path.parent / 'points3D.ply'
+  cloud = _cloud(path, header)
   return capture.assemble(
     path.parent.name,
     _frames(path.parent, header, files),
-    points=ply.load_points(cloud) if cloud.exists() else None,
+    points=None if cloud is None else ply.load_points(cloud),
     triangulate=triangulate,
     size=size,
     downscale=downscale,
@@ -74,7 +76,27 @@ def _read(path: pathlib.Path) -> dict:
       f'{path} has camera_model {model}, known are {", ".join(PINHOLES)}: '
       'undistort the photos first'
     )
+  if any(x.get('is_fisheye') for x in (header, *header['frames'])):
+    raise ValueError(
+      f'{path} says is_fisheye, whose lens is not known here: undistort the '
+      'photos first, or place them anew with scene.name photos and its '
+      'camera_model OPENCV_FISHEYE'
+    )
   return header
+
+
+def _cloud(path: pathlib.Path, header: dict) -> pathlib.Path | None:
+  """The file of points; None where there is none."""
+  name = header.get('ply_file_path')
+  cloud = path.parent / (name or CLOUD)
+  if cloud.is_file():
+    return cloud
+  if name:
+    raise FileNotFoundError(
+      f'{path} has its points in {cloud}, which does not exist: put it there, '
+      'or take ply_file_path out'
+    )
+  return None
 
 
 def _existing(

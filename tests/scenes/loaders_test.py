@@ -93,6 +93,12 @@ def test_frames_without_a_file_are_skipped_and_counted(tmp_path):
     (dict(camera_model='x', header={'camera_model': 'FISHEYE', 'fl_x': 2}),
      ValueError, 'FISHEYE'),
     (dict(transform_matrix=[[0.0] * 4] * 4), ValueError, 'not a rotation'),
+    (dict(is_fisheye=True), ValueError, 'says is_fisheye'),
+    (dict(header={'is_fisheye': True, 'fl_x': 2}), ValueError, 'is_fisheye'),
+    (dict(header={'ply_file_path': 'no.ply'}), FileNotFoundError, r'no\.ply'),
+    (dict(header={'test_filenames': []}), ValueError, 'has no train_filenames'),
+    (dict(header={'train_filenames': ['a.png']}), ValueError,
+     r'a\.png in train_filenames, but no frame'),
   ],
 )  # fmt: skip
 def test_bad_transforms_are_told_apart(tmp_path, changes, error, message):
@@ -119,6 +125,30 @@ def test_a_broken_file_is_told(module, name, text, told, tmp_path):
   (tmp_path / f'{name}.json').write_text(text)
   with pytest.raises(ValueError, match=told):
     module.make(root=str(tmp_path))
+
+
+def test_nerfstudio_s_lists_of_names_divide_the_frames(tmp_path):
+  names = [f'./images/{i}.png' for i in range(NUM_VIEWS)]
+  header = {
+    'fl_x': 20.0,
+    'train_filenames': names[:5],
+    'val_filenames': names[5:6],
+    'test_filenames': names[6:8],
+  }
+  captures.write_transforms(tmp_path, POSES, header=header)
+  with pytest.warns(UserWarning, match='1 of 9 frames .* none of its lists'):
+    scene = transforms_json.make(root=str(tmp_path))
+  assert scene.train_names == tuple(f'{i}.png' for i in range(5))
+  assert scene.test_names == ('5.png', '6.png', '7.png')
+
+
+def test_points_are_where_the_header_says(tmp_path):
+  header = {'fl_x': 20.0, 'ply_file_path': 'sparse_pc.ply'}
+  captures.write_transforms(tmp_path, POSES, header=header)
+  captures.write_points(tmp_path)
+  (tmp_path / 'points3D.ply').rename(tmp_path / 'sparse_pc.ply')
+  scene = transforms_json.make(root=str(tmp_path))
+  np.testing.assert_allclose(scene.points, [[0, 0.5, 1], [-1, 0, 0]])
 
 
 def test_photos_of_one_name_in_two_folders_stay_apart(tmp_path):
