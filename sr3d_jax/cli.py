@@ -3,6 +3,7 @@
 import atexit
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Callable
 
@@ -21,6 +22,7 @@ OUT_OF_MEMORY = (
   'out of memory: lower representation.capacity, fit.batch_size or the size '
   'of the views'
 )
+_NO_CONFIG = re.compile(r'Failed loading config file.*\[Errno 2\].*: (.*)')
 
 
 def run(main: Callable[[list[str]], None], *, many_hosts: bool = False) -> None:
@@ -98,4 +100,7 @@ def _guarded(main: Callable, argv: list[str]) -> int:
 
 def _say(error: object) -> None:
   text = ' '.join(str(error).split())
+  missing = _NO_CONFIG.search(text)  # ml_collections tells it twice
+  if missing:
+    text = f'there is no config file {missing[1]}: choose one of configs/'
   print(f'error: {text}', file=sys.stderr, flush=True)

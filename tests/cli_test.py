@@ -60,6 +60,24 @@ def test_what_may_go_wrong_is_said_in_one_line(error, told, capsys):
   assert said.count('\n') == 1
 
 
+@pytest.mark.parametrize('override', [[], ['--config.seed=3']])
+def test_a_missing_config_file_is_named_once(override):
+  done = subprocess.run(
+    [
+      *(sys.executable, '-m', 'experiments.upscale_image'),
+      *('--config=configs/none.py:smoke', '--input=a', '--output=b'),
+      *override,
+    ],
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert done.returncode > 0
+  told = "error: there is no config file 'configs/none.py': choose one of"
+  assert done.stderr.startswith(told)
+  assert done.stderr.count('none.py') == 1
+
+
 @pytest.mark.parametrize(
   'error', [TypeError('a bug'), jax.errors.JaxRuntimeError('INTERNAL: a bug')]
 )

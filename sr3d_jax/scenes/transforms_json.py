@@ -52,6 +52,12 @@ def make(
   """
   path = paths.data_path(root)
   path = path / 'transforms.json' if path.is_dir() else path
+  if not path.is_file():
+    raise FileNotFoundError(
+      f'{path.parent} has no {path.name}, where the poses would be: for plain '
+      'photos pass --config.scene.name=photos, for a COLMAP model '
+      '--config.scene.name=colmap'
+    )
   header = _read(path)
   files = _existing(path, header['frames'])
   cloud = _cloud(path, header)

@@ -107,6 +107,13 @@ def test_bad_transforms_are_told_apart(tmp_path, changes, error, message):
     transforms_json.make(root=str(tmp_path))
 
 
+def test_a_folder_without_poses_is_told_of_other_loaders(tmp_path):
+  images.save(tmp_path / '0.png', photo(0))
+  told = r'has no transforms\.json.*scene\.name=photos.*scene\.name=colmap'
+  with pytest.raises(FileNotFoundError, match=told):
+    transforms_json.make(root=str(tmp_path))
+
+
 @pytest.mark.parametrize(
   'text, told',
   [
