@@ -17,6 +17,7 @@ from sr3d_jax.numerics import inverse_sigmoid, safe_divide
 from sr3d_jax.types import Array, Gaussians
 
 DEAD_OPACITY = 0.005  # too faint to matter: Kerbl et al. 2023, section 5.2
+FAINTEST = 1.01 * DEAD_OPACITY  # that sharing leaves, as released
 DEAD_LOGIT = -20.0  # of a slot never used; sigmoid(-20) = 2e-9
 SPLIT_SHRINK = 1.6  # scale of the halves: Kerbl et al. 2023, section 5.2
 MAX_COPIES = 51  # of one Gaussian in one relocation, as released
@@ -134,6 +135,9 @@ def relocate(
   source = jnp.where(fill, pick, jnp.arange(num))
   copies = 1 + jnp.zeros(num).at[pick].add(fill)
   shared, shrink = shared_opacity(gaussians.opacities, copies)
+  # Sharing must not kill the faint, as they are drawn.
+  least = jnp.minimum(safe_divide(FAINTEST, drawn.opacities), 1.0)
+  shared = jnp.maximum(shared, least * gaussians.opacities)
   copied = copies > 1
   parents = dataclasses.replace(
     gaussians,

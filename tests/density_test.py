@@ -69,6 +69,16 @@ def test_copies_together_transmit_what_the_parent_did():
   np.testing.assert_allclose(transmittance, 0.4, rtol=1e-4)
 
 
+@pytest.mark.parametrize('filtered', [1.0, 0.4])
+def test_relocation_reaches_its_target_with_faint_sources(filtered):
+  before = some(100, 50, opacity=0.008 / filtered)
+  drawn = some(100, 50, opacity=0.008)
+  after, *_ = density.relocate(jax.random.key(0), before, 100, drawn)
+  shown = np.asarray(after.opacities) * filtered
+  assert (shown > density.DEAD_OPACITY).all()
+  assert (shown < 0.00801).all()  # sharing brightens none
+
+
 def test_what_is_not_drawn_is_free_however_opaque_it_was_learnt():
   before = some(12, 4, opacity=0.9)
   hidden = before.opacity_logits.at[0].set(density.DEAD_LOGIT)
