@@ -1,6 +1,8 @@
 """Files that appear whole or not at all, whatever interrupts their writing."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -12,18 +14,32 @@ def write_whole(path: str | os.PathLike, data: bytes | str) -> None:
     data: all of it; a string is written as UTF-8.
 
   Raises:
+    OSError: see `replacing`.
+  """
+  with replacing(path) as part:
+    part.write_bytes(data.encode('utf-8') if isinstance(data, str) else data)
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[Path]:
+  """Lends a name beside the file for what will take its place.
+
+  For a library that wants to write a file itself; others use `write_whole`.
+
+  Raises:
     OSError: it could not be written (a full disk); what was there before
       still is, and nothing half-written is left.
   """
-  part = Path(f'{os.fspath(path)}.part')
-  data = data.encode('utf-8') if isinstance(data, str) else data
+  # Two processes that write one file do not write one part.
+  part = Path(f'{os.fspath(path)}.{os.getpid()}.part')
   try:
-    part.write_bytes(data)
+    yield part
     os.replace(part, path)
   except OSError as error:
-    part.unlink(missing_ok=True)
     reason = error.strerror or error
     raise OSError(
       f'could not write {path} ({reason}): free some space, or choose another '
       'place, and run the same command again'
     ) from error
+  finally:
+    part.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ are found, matched between all pairs and triangulated.
 
 import hashlib
 import importlib.util
+import io
 import os
 import pathlib
 import tempfile
@@ -15,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from sr3d_jax.files import write_whole
 from sr3d_jax.types import Array, Camera, Views
 
 CACHE = pathlib.Path('~/.cache/sr3d_jax/points')
@@ -118,9 +120,9 @@ def triangulate(
     with tempfile.TemporaryDirectory() as folder:
       points, colors = _triangulate(pathlib.Path(folder), images, views.cameras)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f'.{os.getpid()}.npz')
-    np.savez(partial, points=points, colors=colors)
-    os.replace(partial, path)
+    buffer = io.BytesIO()
+    np.savez(buffer, points=points, colors=colors)
+    write_whole(path, buffer.getvalue())
   with np.load(path) as file:
     return file['points'], file['colors'].astype(np.float32) / 255
 

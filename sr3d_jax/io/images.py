@@ -1,6 +1,7 @@
 """Image files: 8 or 16 bits in, float32 in [0, 1], channels last."""
 
 import contextlib
+import io
 import os
 import pathlib
 import struct
@@ -12,6 +13,8 @@ from typing import NamedTuple
 import av
 import numpy as np
 from PIL import ExifTags, Image
+
+from sr3d_jax.files import write_whole
 
 SUFFIXES = ('.png', '.jpg', '.jpeg')
 
@@ -141,18 +144,11 @@ def save(
     raise ValueError(f'{path} was to hold an image that is not finite')
   levels = np.round((2**metadata.bits - 1) * np.clip(image, 0, 1))
   path.parent.mkdir(parents=True, exist_ok=True)
-  partial = path.with_name(f'.{os.getpid()}.{path.name}')
-  try:
-    if metadata.bits == 16:
-      partial.write_bytes(_encode_deep(levels, metadata))
-    else:
-      _, exif, profile = metadata
-      Image.fromarray(levels.astype(np.uint8)).save(
-        partial, quality=95, exif=exif, icc_profile=profile
-      )
-    os.replace(partial, path)
-  finally:
-    partial.unlink(missing_ok=True)
+  if metadata.bits == 16:
+    data = _encode_deep(levels, metadata)
+  else:
+    data = _encode(levels, metadata, path.suffix.lower())
+  write_whole(path, data)
 
 
 @contextlib.contextmanager
@@ -181,6 +177,19 @@ def _decode_deep(path: str | os.PathLike) -> np.ndarray:
   codec = av.CodecContext.create('png', 'r')
   (frame,) = codec.decode(av.Packet(pathlib.Path(path).read_bytes()))
   return frame.to_ndarray(format='rgba64le')
+
+
+def _encode(levels: np.ndarray, metadata: Metadata, suffix: str) -> bytes:
+  """An 8-bit PNG or JPEG of [H, W, 3 or 4] levels."""
+  buffer = io.BytesIO()
+  Image.fromarray(levels.astype(np.uint8)).save(
+    buffer,
+    format='PNG' if suffix == '.png' else 'JPEG',
+    quality=95,
+    exif=metadata.exif,
+    icc_profile=metadata.icc_profile,
+  )
+  return buffer.getvalue()
 
 
 def _encode_deep(levels: np.ndarray, metadata: Metadata) -> bytes:

@@ -102,7 +102,7 @@ def comparison(
   pixels are repeated.
 
   Args:
-    path: a PNG file.
+    path: a PNG file; it appears whole or not at all.
     images: {label: [H, W, 3]}, left to right.
     scale: enlargement of the whole picture.
     zoom: further enlargement of the detail.
@@ -124,7 +124,7 @@ def comparison(
     sheet.paste(_with_inset(panel, box, zoom), (left, 0))
     place = left + size[0] / 2, size[1] + margin / 2
     draw.text(place, label, fill=(70, 70, 70), font=font, anchor='mm')
-  sheet.save(path, **_PNG)
+  write_whole(path, _encode(sheet, _PNG))
 
 
 def _table(table: Sequence[Mapping[str, Any]]) -> dict:
@@ -199,10 +199,10 @@ def _view(view: Mapping[str, Any]) -> dict:
     'truth': truth if expected is not None else None,
     'box': [left / width, top / height, side / width, side / height],
     'maxError': float(max_error),
-    'images': {name: _encode(x, _JPEG) for name, x in images.items()},
-    'crops': {name: _encode(x, _PNG) for name, x in crops.items()},
+    'images': {name: _image_uri(x, _JPEG) for name, x in images.items()},
+    'crops': {name: _image_uri(x, _PNG) for name, x in crops.items()},
     'errors': {
-      name: _encode(_HEAT(x / max_error, bytes=True)[..., :3], _PNG)
+      name: _image_uri(_HEAT(x / max_error, bytes=True)[..., :3], _PNG)
       for name, x in errors.items()
     },
     'psnr': psnr,
@@ -284,10 +284,15 @@ def _psnr(image: np.ndarray, truth: np.ndarray) -> float | None:
   return float(-10 * np.log10(mse)) if mse > 0 else None
 
 
-def _encode(image: np.ndarray, options: Mapping[str, Any]) -> str:
+def _encode(image: Image.Image, options: Mapping[str, Any]) -> bytes:
   buffer = io.BytesIO()
-  Image.fromarray(image).save(buffer, **options)
-  return _data_uri(f'image/{options["format"].lower()}', buffer.getvalue())
+  image.save(buffer, **options)
+  return buffer.getvalue()
+
+
+def _image_uri(image: np.ndarray, options: Mapping[str, Any]) -> str:
+  kind = f'image/{options["format"].lower()}'
+  return _data_uri(kind, _encode(Image.fromarray(image), options))
 
 
 def _data_uri(kind: str, data: bytes) -> str:

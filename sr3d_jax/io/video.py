@@ -8,6 +8,8 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 
+from sr3d_jax.files import replacing
+
 # Visually lossless: splats shimmer where the encoder is stingy.
 _OPTIONS = {'crf': '16', 'preset': 'medium'}
 _BT709 = 1  # the number of the primaries and of the transfer function
@@ -34,13 +36,16 @@ def save(path: str | os.PathLike, frames: np.ndarray, fps: float = 30) -> None:
   odd_row, odd_column = frames.shape[1] % 2, frames.shape[2] % 2
   padding = ((0, 0), (0, odd_row), (0, odd_column), (0, 0))
   frames = np.pad(frames, padding, mode='edge')
-  part = Path(f'{os.fspath(path)}.part')
+  with replacing(path) as part:
+    _encode(part, frames, _as_fraction(fps))
+
+
+def _encode(path: Path, frames: np.ndarray, rate: Fraction) -> None:
+  """Writes [T, H, W, 3] uint8 frames whose sides are even."""
   # The index goes to the front, so that playing starts before all is loaded.
   options = {'movflags': 'faststart'}
-  with av.open(part, 'w', format='mp4', options=options) as container:
-    stream = container.add_stream(
-      'libx264', rate=_as_fraction(fps), options=_OPTIONS
-    )
+  with av.open(path, 'w', format='mp4', options=options) as container:
+    stream = container.add_stream('libx264', rate=rate, options=_OPTIONS)
     stream.height, stream.width = frames.shape[1:3]
     stream.pix_fmt = 'yuv420p'
     stream.codec_context.colorspace = Colorspace.ITU709
@@ -50,7 +55,6 @@ def save(path: str | os.PathLike, frames: np.ndarray, fps: float = 30) -> None:
     for image in frames:
       container.mux(stream.encode(_to_yuv(image)))
     container.mux(stream.encode())
-  os.replace(part, path)
 
 
 def _as_fraction(fps: float) -> Fraction:

@@ -6,6 +6,7 @@ the names differ; the axes follow from the names.
 """
 
 import collections
+import io
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,13 +15,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from sr3d_jax.files import write_whole
 from sr3d_jax.types import Params
 
 
 def save(path: str | Path, params: Params) -> None:
   """Writes parameters as a compressed npz of half-precision arrays."""
   arrays = {n: np.asarray(a, np.float16) for n, a in flatten(params).items()}
-  np.savez_compressed(path, **arrays)
+  buffer = io.BytesIO()
+  np.savez_compressed(buffer, **arrays)
+  write_whole(path, buffer.getvalue())
 
 
 def restore(path: str | Path, init: Callable) -> Params:

@@ -1,6 +1,7 @@
 """A full disk ends a write in one line; what was there before still is."""
 
 import contextlib
+import os
 import pathlib
 import resource
 
@@ -9,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sr3d_jax.files import write_whole
-from sr3d_jax.io import ply, workdir
+from sr3d_jax.files import replacing, write_whole
+from sr3d_jax.io import images, ply, report, video, weights, workdir
 from sr3d_jax.io.checkpoint import Store
 from sr3d_jax.types import Gaussians, TrainState
 
@@ -76,6 +77,52 @@ def test_a_scene_that_does_not_fit_leaves_nothing(tmp_path):
   with room_for(1000), pytest.raises(OSError, match=r'scene\.ply.*space'):
     ply.save(tmp_path / 'scene.ply', some_gaussians(100))
   assert not names(tmp_path)
+
+
+def write_weights(path, noise):
+  weights.save(path, {'kernel': noise})
+
+
+def write_comparison(path, noise):
+  report.comparison(path, {'one': noise, 'two': noise[::-1]})
+
+
+def write_video(path, noise):
+  video.save(path, np.stack([noise] * 3))
+
+
+@pytest.mark.parametrize(
+  'name, write',
+  [
+    ('weights.npz', write_weights),
+    ('picture.jpg', images.save),
+    ('comparison.png', write_comparison),
+    ('orbit.mp4', write_video),
+  ],
+)
+def test_every_writer_keeps_the_file_that_was_there(name, write, tmp_path):
+  path = tmp_path / name
+  noise = np.random.default_rng(0).uniform(size=(96, 96, 3))
+  write(path, noise)
+  before = path.read_bytes()
+  assert len(before) > 2000
+  with room_for(1000), pytest.raises(OSError, match=f'{name}.*space'):
+    write(path, 1 - noise)
+  assert path.read_bytes() == before
+  assert names(tmp_path) == [name]
+
+
+def test_an_interrupted_file_leaves_nothing(tmp_path):
+  with pytest.raises(KeyboardInterrupt), replacing(tmp_path / 'a') as part:
+    part.write_bytes(b'half')
+    raise KeyboardInterrupt
+  assert not names(tmp_path)
+
+
+def test_two_processes_write_beside_each_other(tmp_path):
+  with replacing(tmp_path / 'a') as part:
+    part.write_bytes(b'')
+    assert str(os.getpid()) in part.name
 
 
 def test_a_missing_folder_is_named(tmp_path):
