@@ -33,7 +33,7 @@ clean:
 # Python is gone or too old is made again; a good one is only brought up to date.
 # uv installs what uv.lock says; where it is missing or fails, pip resolves.
 RECENT := import sys; sys.exit(sys.version_info < (3, 11))
-$(INSTALLED): setup.py pyproject.toml
+$(INSTALLED): setup.py pyproject.toml $(wildcard uv.lock)
 	@$(PYTHON) -c '$(RECENT)' || \
 	  { echo '$(PYTHON) is missing or older than 3.11: try PYTHON=python3.12'; \
 	    exit 1; }

@@ -9,7 +9,6 @@ REQUIRED = [
   'orbax-checkpoint>=0.12.8',  # checkpoints that survive a kill
   'ml-collections>=1.1.0',  # configs
   'absl-py>=2.4',  # flags
-  'chex>=0.1.91',  # shape assertions
   'numpy>=2.0',
   'scipy>=1.13',  # nearest neighbours for the first scales
   'pillow>=11',  # image files, EXIF
@@ -21,12 +20,8 @@ REQUIRED = [
 ]
 
 EXTRAS = {
-  'data': [
-    'pycolmap>=4.2',  # structure from motion, triangulation, COLMAP models
-    'trimesh>=4.4',  # meshes and reference ray casts
-    'tensorflow-datasets>=4.9.10',  # benchmark image sets
-  ],
-  'eval': ['scikit-image>=0.24'],  # a second opinion on metrics
+  'data': ['pycolmap>=4.2'],  # structure from motion, triangulation, models
+  'eval': ['scikit-image>=0.24'],  # a second opinion on metrics, in the tests
   'torch-parity': ['torch>=2.5'],  # oracle for ported networks
   'dev': ['pytest>=8', 'pytest-xdist>=3.6', 'ruff>=0.12', 'pre-commit>=4'],
   'cuda': ['jax[cuda13]>=0.10.2,<0.13'],
@@ -45,10 +40,7 @@ setup(
   packages=find_packages(include=OURS) + [f'sr3d_{name}' for name in KERNELS],
   # The bare name `kernels` is taken on the package index.
   package_dir={'sr3d_kernels': 'kernels'},
-  package_data={
-    'sr3d_jax': ['weights/*', 'io/*.html'],
-    'sr3d_kernels': ['*/cpu/*.cc', '*/cpu/*.h'],
-  },
+  package_data={'sr3d_jax': ['weights/*', 'io/*.html']},
   install_requires=REQUIRED,
   extras_require=EXTRAS,
 )

@@ -6,6 +6,7 @@ Refresh it with `UV_DEFAULT_INDEX=https://pypi.org/simple uv lock`.
 import ast
 import pathlib
 import re
+import subprocess
 import tomllib
 
 import pytest
@@ -14,6 +15,12 @@ from packaging.requirements import Requirement
 
 ROOT = pathlib.Path(__file__).parents[1]
 TEXT = (ROOT / 'uv.lock').read_text()
+IMPORTED_AS = {
+  'absl-py': 'absl',
+  'orbax-checkpoint': 'orbax',
+  'pillow': 'PIL',
+  'scikit-image': 'skimage',
+}
 PACKAGES = tomllib.loads(TEXT)['package']
 
 
@@ -73,6 +80,33 @@ def test_the_lock_knows_exactly_what_setup_asks_for():
     (extra, _dashed(r.name), ''.join(r.extras), _as_locked(r))
     for extra, r in asked
   }
+
+
+def test_whatever_is_installed_by_default_is_imported_somewhere():
+  extras = _constant('EXTRAS')
+  lines = [*_constant('REQUIRED'), *extras['data'], *extras['eval']]
+  folders = ('sr3d_jax', 'kernels', 'experiments', 'configs', 'tests')
+  files = [path for folder in folders for path in (ROOT / folder).rglob('*.py')]
+  text = '\n'.join(path.read_text() for path in files)
+  imported = r"^\s*(import|from) {0}\b|(import_module|importorskip)\('{0}\b"
+  for name in (Requirement(line).name for line in lines):
+    module = IMPORTED_AS.get(name, name.replace('-', '_'))
+    assert re.search(imported.format(module), text, re.M), name
+
+
+def test_make_installs_again_when_the_lock_has_changed(tmp_path):
+  stamp = tmp_path / '.installed'
+  stamp.touch()
+  ask = ['make', '--question', f'VENV={tmp_path}', str(stamp)]
+  for changed, code in (([], 0), (['--what-if=uv.lock'], 1)):
+    assert subprocess.run([*ask, *changed], cwd=ROOT).returncode == code
+
+
+def test_package_data_is_there():
+  (data,) = re.findall(r'package_data=({.*?})', (ROOT / 'setup.py').read_text())
+  for package, patterns in ast.literal_eval(data).items():
+    for pattern in patterns:
+      assert any((ROOT / package).glob(pattern)), pattern
 
 
 def _constant(name: str) -> object:
