@@ -16,12 +16,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from sr3d_kernels.rasterize import count_slots, next_capacity, rasterize
+from sr3d_kernels.rasterize.constants import ALPHA_MIN
 
 from sr3d_jax import geometry, sh
 from sr3d_jax.numerics import safe_divide, safe_sqrt
 from sr3d_jax.types import Array, Camera, Gaussians, RenderOutput, Splats
 
-ALPHA_MIN = 1 / 255  # below it a splat cannot move an 8-bit pixel
 COMPENSATION_FLOOR = 0.005  # keeps a sub-pixel splat and its gradient alive
 CLAMP_MARGIN = 0.15  # of the image on each side; beyond it J is held constant
 FILTER_VARIANCE = 0.2  # of the 3D filter, in squared sampling intervals

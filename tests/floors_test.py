@@ -1,7 +1,8 @@
 """The rules of STYLE.md that a program can check, so that neither drifts.
 
 A file imports only from lower floors, and files of one floor do not import each
-other, but for networks sharing `blocks` and the kernels their own files.
+other, but for networks sharing `blocks`, the kernels their own files, and `io`
+knowing the faintest splat that is drawn.
 """
 
 import ast
@@ -27,6 +28,7 @@ ALLOWED = (
   ('sr3d_jax.numerics', 'sr3d_jax.types'),
   ('sr3d_jax.models.', 'sr3d_jax.models.blocks'),
   ('sr3d_kernels', 'sr3d_kernels'),
+  ('sr3d_jax.io.', 'sr3d_kernels.rasterize.constants'),
 )
 MAX_LINES = 400
 MACHINE_PATH = re.compile(r'(?<![\w./:}~])/(?:home|root|Users|work|tmp|mnt)/\w')
@@ -110,6 +112,8 @@ def test_files_import_only_from_lower_floors():
     ('sr3d_jax.models.edsr', 'sr3d_jax.models.unet', False),
     ('sr3d_jax.fit', 'sr3d_jax.priors.bicubic', False),
     ('sr3d_kernels.rasterize.xla', 'sr3d_kernels.tiles', True),
+    ('sr3d_jax.io.ply', 'sr3d_kernels.rasterize.constants', True),
+    ('sr3d_jax.io.ply', 'sr3d_kernels.tiles', False),
     ('sr3d_jax.fit', 'experiments.super_resolve', False),
   ],
 )
@@ -121,6 +125,12 @@ def test_kernels_know_nothing_of_the_rest():
   for path in _files('kernels'):
     names = _imports(path, _module(path))
     assert all(name.startswith('sr3d_kernels') for name in names), path
+
+
+def test_the_faintest_splat_that_is_drawn_is_defined_once():
+  constant = re.compile(r'^\w+ = .*\b(1 / 255|254)\b', re.M)
+  found = [_relative(p) for p in SOURCES if constant.search(p.read_text())]
+  assert found == ['kernels/rasterize/constants.py']
 
 
 def test_configs_import_only_configs():

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
+from sr3d_kernels.rasterize.constants import ALPHA_MIN
 
 from sr3d_jax.files import write_whole
 from sr3d_jax.types import Array, Gaussians
 
 # A renderer skips what covers less of a pixel than one grey level, so a
 # splat whose peak is below that is never seen: sigmoid(logit) < 1/255.
-MIN_VISIBLE_LOGIT = -np.log(254.0)
+MIN_VISIBLE_LOGIT = -np.log(1 / ALPHA_MIN - 1)
 
 _ENDIAN = {'binary_little_endian': '<', 'binary_big_endian': '>', 'ascii': '<'}
 _DTYPES = {

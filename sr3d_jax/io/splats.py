@@ -10,11 +10,11 @@ import os
 import struct
 
 import numpy as np
+from sr3d_kernels.rasterize.constants import ALPHA_MIN
 
 from sr3d_jax.files import write_whole
 from sr3d_jax.types import Gaussians
 
-_MIN_OPACITY = 1 / 255
 _Y00 = 0.5 / np.sqrt(np.pi)  # the harmonic of degree 0
 _SPLAT = np.dtype(
   [
@@ -124,7 +124,7 @@ def _gltf(names: list[str], arrays: list[np.ndarray]) -> dict:
 def _activated(gaussians: Gaussians) -> tuple[np.ndarray, ...]:
   """Means, scales, unit quats, opacities and sh of the visible splats."""
   opacities = np.asarray(gaussians.opacities)
-  visible = opacities >= _MIN_OPACITY
+  visible = opacities >= ALPHA_MIN
   quats = np.asarray(gaussians.quats)[visible]
   norms = np.linalg.norm(quats, axis=1, keepdims=True)
   upright = np.array([1, 0, 0, 0], quats.dtype)
