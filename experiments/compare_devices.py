@@ -12,8 +12,8 @@ import jax
 import numpy as np
 from absl import flags
 
-from sr3d_jax import cli, resolve
-from sr3d_jax.evaluate import evaluate, mean_metrics
+from sr3d_jax import cli, metrics, resolve
+from sr3d_jax.evaluate import evaluate
 from sr3d_jax.fit import fit
 
 _WIDTH = flags.DEFINE_integer('width', 64, 'Of the views, px.')
@@ -54,7 +54,7 @@ def held_out_psnr(
     rep.gaussians(params), scene.test.cameras, scene.test_names,
     truth=scene.test,
   )  # fmt: skip
-  return mean_metrics(per_view)['psnr']
+  return metrics.means(per_view)['psnr']
 
 
 def main(argv: list[str]) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import jax
 
+from sr3d_jax import image
 from sr3d_jax.render import render_views
 from sr3d_jax.types import Array, Params, Representation, SRPrior, Views
 
@@ -28,7 +29,8 @@ def consolidate(
     prior_params: of the prior.
     rep: the 3D representation.
     params: where it starts, usually a fit to `views`.
-    views: [V] the coarse views.
+    views: [V] the coarse views; a finer pixel is trusted as the coarse one
+      that it lies in.
     fit: (key, rep, params, finer views, anchor=views, stage=i) -> params.
     draw: (gaussians, cameras) -> images.
 
@@ -36,11 +38,16 @@ def consolidate(
     The params of the consolidated scene.
   """
   cameras = views.cameras.at_scale(prior.scale)
+  weights = views.weights
+  if weights is not None:
+    weights = image.resize(
+      weights[..., None], cameras.height, cameras.width, method='area'
+    )[..., 0]
   state = prior.begin(prior_params, jax.random.fold_in(key, 0), views)
   for i in range(prior.num_steps):
     step_key, fit_key = jax.random.split(jax.random.fold_in(key, i + 1))
     state, images = prior.step(prior_params, step_key, state, i)
-    finer = Views(images=images, cameras=cameras)
+    finer = Views(images=images, cameras=cameras, weights=weights)
     params = fit(fit_key, rep, params, finer, anchor=views, stage=i)
     if i + 1 < prior.num_steps:
       images = draw(rep.gaussians(params), cameras)

@@ -1,32 +1,48 @@
 """Scores between images [..., H, W, C], float32 in [0, 1].
 
-One image gives a scalar; a batch gives one value for each image.
+One image gives a scalar; a batch gives one value for each image. `weights`
+[..., H, W], at least 0, say how far to trust each pixel; None: all count alike.
 """
+
+from collections.abc import Mapping
 
 import dm_pix
 import jax.numpy as jnp
+import numpy as np
 
 from sr3d_jax import image
 from sr3d_jax.types import Array
 
 
-def psnr(images: Array, targets: Array) -> Array:
-  """Peak signal-to-noise ratio [...], dB; infinite for equal images."""
-  _check(images, targets)
-  return dm_pix.psnr(images, targets)
+def psnr(images: Array, targets: Array, weights: Array | None = None) -> Array:
+  """Peak signal-to-noise ratio [...], dB; infinite for equal images.
+
+  -10 log10 of the mean squared error over trusted pixels; NaN where there are
+  none.
+  """
+  _check(images, targets, weights)
+  if weights is None:
+    return dm_pix.psnr(images, targets)
+  squares = jnp.mean(jnp.square(images - targets), axis=-1)
+  total = jnp.sum(weights, axis=(-2, -1))
+  return -10 * jnp.log10(jnp.sum(weights * squares, axis=(-2, -1)) / total)
 
 
-def ssim(images: Array, targets: Array) -> Array:
+def ssim(images: Array, targets: Array, weights: Array | None = None) -> Array:
   """Mean structural similarity [...], as papers report it.
 
   11 x 11 Gaussian window of sigma 1.5 at the pixels where it fits (no padding,
-  unlike `losses.ssim_map`), K = (0.01, 0.03), mean over RGB.
+  unlike `losses.ssim_map`), K = (0.01, 0.03), mean over RGB. Pixels of weight 0
+  are taken from the targets first, so that they spoil no window; they still
+  count, as equal.
   """
-  _check(images, targets)
+  _check(images, targets, weights)
   if min(images.shape[-3:-1]) < 11:
     raise ValueError(
       f'ssim needs 11 x 11 pixels at least, got images of {images.shape}'
     )
+  if weights is not None:
+    images = jnp.where(weights[..., None] > 0, images, targets)
   return dm_pix.ssim(images, targets)
 
 
@@ -55,12 +71,15 @@ def psnr_y(images: Array, targets: Array, *, shave: int) -> Array:
   return dm_pix.psnr(*lumas)
 
 
-def lr_consistency_psnr(renders: Array, lr: Array) -> Array:
+def lr_consistency_psnr(
+  renders: Array, lr: Array, weights: Array | None = None
+) -> Array:
   """PSNR [...], dB, of fine renders, shrunk, against the photos they explain.
 
   Args:
     renders: [..., sH, sW, 3].
     lr: [..., H, W, 3].
+    weights: [..., H, W], of the photos.
   """
   height, width = lr.shape[-3:-1]
   if renders.shape[-3] < height or renders.shape[-2] < width:
@@ -68,7 +87,7 @@ def lr_consistency_psnr(renders: Array, lr: Array) -> Array:
       f'renders must be finer than the photos, got {renders.shape} for '
       f'{lr.shape}: are the arguments swapped?'
     )
-  return psnr(image.resize(renders, height, width), lr)
+  return psnr(image.resize(renders, height, width), lr, weights)
 
 
 def error_map(images: Array, targets: Array) -> Array:
@@ -77,11 +96,32 @@ def error_map(images: Array, targets: Array) -> Array:
   return jnp.mean(jnp.abs(images - targets), axis=-1)
 
 
-def _check(images: Array, targets: Array) -> None:
+def means(rows: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+  """Averages each score over the images that have it.
+
+  Args:
+    rows: {image: {score: value}}.
+
+  Returns:
+    {score: mean}, in the order in which scores first appear.
+  """
+  keys = dict.fromkeys(key for row in rows.values() for key in row)
+  return {
+    key: float(np.mean([row[key] for row in rows.values() if key in row]))
+    for key in keys
+  }
+
+
+def _check(images: Array, targets: Array, weights: Array | None = None) -> None:
   if images.shape != targets.shape:
     raise ValueError(
       f'images and targets must have the same shape, got {images.shape} and '
       f'{targets.shape}: resize or crop one of them first'
+    )
+  if weights is not None and weights.shape != targets.shape[:-1]:
+    raise ValueError(
+      f'weights must be {targets.shape[:-1]}, one for each pixel, got '
+      f'{weights.shape}'
     )
   for x in (images, targets):
     if not jnp.issubdtype(x.dtype, jnp.floating):

@@ -22,6 +22,35 @@ def test_psnr_of_a_constant_error_is_known():
   assert metrics.psnr(targets[0], targets[0]) == np.inf
 
 
+def test_only_trusted_pixels_count():
+  images, targets = _pair(2, 16, 18, 3)
+  weights = np.ones((2, 16, 18), np.float32)
+  weights[..., 14:] = 0
+  inner = metrics.psnr(images[..., :14, :], targets[..., :14, :])
+  np.testing.assert_allclose(
+    metrics.psnr(images, targets, weights), inner, rtol=1e-5
+  )
+  everywhere = np.ones_like(weights)
+  for score in (metrics.psnr, metrics.ssim, metrics.lr_consistency_psnr):
+    np.testing.assert_allclose(
+      score(images, targets, everywhere), score(images, targets), rtol=1e-5
+    )
+    spoilt = images.copy()
+    spoilt[..., 14:, :] = 0
+    np.testing.assert_array_equal(
+      score(spoilt, targets, weights), score(images, targets, weights)
+    )
+  assert np.isnan(metrics.psnr(images, targets, 0 * weights)).all()
+  with pytest.raises(ValueError, match='one for each pixel'):
+    metrics.psnr(images, targets, weights[..., None])
+
+
+def test_a_mean_is_over_the_images_that_have_the_score():
+  rows = {'a': {}, 'b': {'psnr': 20.0}, 'c': {'psnr': 30.0, 'ssim': 0.5}}
+  assert metrics.means(rows) == {'psnr': 25.0, 'ssim': 0.5}
+  assert metrics.means({}) == {}
+
+
 @pytest.mark.parametrize(
   'score',
   [

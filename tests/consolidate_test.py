@@ -1,0 +1,79 @@
+"""The loop between images and 3D: what a fit is given of each stage."""
+
+import jax
+import numpy as np
+import pytest
+
+from sr3d_jax.consolidate import consolidate
+from sr3d_jax.types import Camera, Representation, SRPrior, Views
+
+HEIGHT, WIDTH = 4, 6
+
+
+def _views(weights):
+  camera = Camera(
+    world_to_cam=np.tile(np.eye(4, dtype=np.float32), (2, 1, 1)),
+    focal=np.full((2, 2), 6, np.float32),
+    center=np.tile(np.float32([WIDTH / 2, HEIGHT / 2]), (2, 1)),
+    width=WIDTH,
+    height=HEIGHT,
+  )
+  images = np.full((2, HEIGHT, WIDTH, 3), 0.5, np.float32)
+  return Views(images=images, cameras=camera, weights=weights)
+
+
+def _prior(scale, num_steps=1):
+  """Answers grey; its state is what it was told."""
+  size = round(HEIGHT * scale), round(WIDTH * scale), 3
+  return SRPrior(
+    init=lambda key: {},
+    begin=lambda params, key, views: (),
+    step=lambda params, key, state, i: (state, np.full((2, *size), 0.5)),
+    inject=lambda params, state, images: (*state, images),
+    num_steps=num_steps,
+    scale=scale,
+  )
+
+
+def _finer_views(views, prior):
+  """What each stage asks a fit to explain."""
+  seen = []
+  rep = Representation(*[None] * len(Representation._fields))._replace(
+    gaussians=lambda params: params
+  )
+
+  def fit(key, rep, params, finer, *, anchor, stage):
+    assert anchor is views and stage == len(seen)
+    seen.append(finer)
+    return params
+
+  def draw(gaussians, cameras):
+    return np.zeros((2, cameras.height, cameras.width, 3))
+
+  consolidate(jax.random.key(0), prior, {}, rep, {}, views, fit=fit, draw=draw)
+  return seen
+
+
+def test_a_finer_pixel_is_trusted_as_the_coarse_one_it_lies_in():
+  weights = np.random.default_rng(0).random((2, HEIGHT, WIDTH))
+  weights = weights.astype(np.float32).round()
+  expected = np.kron(weights, np.ones((1, 3, 3)))
+  stages = _finer_views(_views(weights), _prior(3.0, num_steps=2))
+  assert len(stages) == 2
+  for finer in stages:
+    assert finer.images.shape == (2, 12, 18, 3)
+    np.testing.assert_allclose(finer.weights, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize('scale', [1.0, 1.5, 4.0])
+def test_trust_has_the_finer_views_size_and_share(scale):
+  weights = np.zeros((2, HEIGHT, WIDTH), np.float32)
+  weights[:, :2] = 1
+  (finer,) = _finer_views(_views(weights), _prior(scale))
+  assert finer.weights.shape == finer.images.shape[:-1]
+  np.testing.assert_allclose(np.mean(finer.weights), 0.5, rtol=1e-5)
+
+
+def test_views_without_weights_stay_without():
+  (finer,) = _finer_views(_views(None), _prior(2.0))
+  assert finer.weights is None
