@@ -48,14 +48,13 @@ def run(config: Any, folder: Path) -> dict[str, float]:
   """Scores every photograph; writes each score and returns the means."""
   prior = resolve.build('priors', config.prior)
   params = prior.init(jax.random.key(config.seed))
+  photos = image_files.list_images(paths.data_path(config.root))
+  workdirs.claim_workdir(folder, config.to_dict())
   rows = {}
-  for path in image_files.list_images(paths.data_path(config.root)):
+  for path in photos:
     rows[path.name] = score(prior, params, image_files.load(path)[..., :3])
     print(path.name, *(f'{k} {v:.3f}' for k, v in rows[path.name].items()))
-  means = {
-    name: float(np.mean([row[name] for row in rows.values()]))
-    for name in next(iter(rows.values()))
-  }
+  means = metrics.means(rows)
   workdirs.write_json(folder / 'per_image.json', rows)
   workdirs.write_json(folder / 'results.json', means)
   return means

@@ -4,11 +4,13 @@
         --workdir=runs/lego
 """
 
+import dataclasses
+
 import jax
 from absl import flags
 from ml_collections import config_flags
 
-from sr3d_jax import cli, resolve
+from sr3d_jax import capture, cli, resolve
 from sr3d_jax.evaluate import evaluate
 from sr3d_jax.fit import fit
 from sr3d_jax.io import workdir as workdirs
@@ -24,8 +26,12 @@ def main(argv: list[str]) -> None:
   config = _CONFIG.value
   folder = workdirs.open_workdir(_WORKDIR.value, config.to_dict())
   scene = resolve.build('scenes', config.scene)
+  if not len(scene.points):
+    points, colors = capture.find_points(scene.train)
+    scene = dataclasses.replace(scene, points=points, colors=colors)
   rep = resolve.build('representations', config.representation)
-  drawing = {'background': scene.background}
+  workdirs.claim_workdir(folder, config.to_dict())
+  drawing = {'background': scene.background, **config.drawing}
   table = Table(
     folder,
     scene,

@@ -9,18 +9,21 @@ resumed one by one when the same command runs again.
 """
 
 import dataclasses
+import functools
 import importlib
+import inspect
 import pkgutil
 from typing import Any
 
 import jax
-from absl import flags, logging
+from absl import flags
 from ml_collections import config_flags
 
 from sr3d_jax import capture, cli, coarse, consolidate, resolve
 from sr3d_jax.evaluate import evaluate
 from sr3d_jax.fit import fit
 from sr3d_jax.io import workdir as workdirs
+from sr3d_jax.render import render_views
 from sr3d_jax.table import Table
 from sr3d_jax.types import Scene, SRPrior, Views
 
@@ -28,6 +31,19 @@ _CONFIG = config_flags.DEFINE_config_file('config', lock_config=True)
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Where the results go.')
 
 ANCHORED = '+anchor'  # ends the name of a row whose fit has the anchor loss
+
+
+def full_scene(config: Any) -> Scene:
+  """The scene at the size of its photos.
+
+  Where those are the truth, they give no points: features of the fine photos
+  would leak, so `run` looks for points in the coarse ones.
+  """
+  section = config.scene.to_dict()
+  make = resolve.module('scenes', section.get('name')).make
+  if config.shrink > 1 and 'triangulate' in inspect.signature(make).parameters:
+    section['triangulate'] = False
+  return resolve.build('scenes', section)
 
 
 def low_resolution(config: Any, full: Scene) -> tuple[Views, Views]:
@@ -64,7 +80,10 @@ def main_row(config: Any) -> str:
 
 
 def prior_section(config: Any, word: str) -> Any:
-  """The config's own section if `word` names it, or configs/priors/<word>."""
+  """The config's own section if `word` names it, or configs/priors/<word>.
+
+  All rows have one size, so a baseline takes the main prior's scale.
+  """
   if word == main_prior(config):
     return config.prior
   folder = importlib.import_module('configs.priors').__path__
@@ -74,7 +93,10 @@ def prior_section(config: Any, word: str) -> Any:
       f'baselines name an unknown prior: {word!r}; there are '
       f'{", ".join(known)}, each with or without {ANCHORED!r}'
     )
-  return importlib.import_module(f'configs.priors.{word}').get_config()
+  section = importlib.import_module(f'configs.priors.{word}').get_config()
+  if 'scale' in section and 'scale' in config.prior:
+    section.scale = config.prior.scale
+  return section
 
 
 def methods(config: Any) -> dict[str, tuple[SRPrior, float]]:
@@ -87,20 +109,29 @@ def methods(config: Any) -> dict[str, tuple[SRPrior, float]]:
     word = row.removesuffix(ANCHORED)
     prior = build_prior(prior_section(config, word), config.source)
     chosen[row] = prior, config.anchor_weight if row != word else 0.0
+  scale = chosen[main_row(config)][0].scale
+  if config.shrink > 1 and scale != config.shrink:
+    raise ValueError(
+      f'shrink is {config.shrink:g} but prior.scale is {scale:g}, so that the '
+      'finer views would not have the size of the truth: set both alike'
+    )
   return chosen
 
 
 def run(config: Any, folder: Any) -> list[dict]:
   """Makes every row of the table that is not there yet; returns them all."""
+  key = jax.random.key(config.seed)
+  init_key, first_key, fit_key, prior_key = jax.random.split(key, 4)
   priors = methods(config)
-  full: Scene = resolve.build('scenes', config.scene)
+  priors[main_row(config)][0].init(prior_key)  # else it fails hours from now
+  full = full_scene(config)
   lr_train, lr_test = low_resolution(config, full)
   if not len(full.points):
-    # From the coarse views: features of the fine ones would leak.
     points, colors = capture.find_points(lr_train)
     full = dataclasses.replace(full, points=points, colors=colors)
   rep = resolve.build('representations', config.representation)
-  drawing = {'background': full.background}
+  workdirs.claim_workdir(folder, config.to_dict())
+  drawing = {'background': full.background, **config.drawing}
   table = Table(
     folder,
     full,
@@ -110,8 +141,6 @@ def run(config: Any, folder: Any) -> list[dict]:
     drawing=drawing,
     config=config.source,
   )
-  key = jax.random.key(config.seed)
-  init_key, first_key, fit_key, prior_key = jax.random.split(key, 4)
 
   def finer_fit(row: str, weight: float = 0.0):
     def fit_stage(key, rep, params, views, *, anchor=None, stage=0):
@@ -136,13 +165,12 @@ def run(config: Any, folder: Any) -> list[dict]:
     try:
       prior_params = prior.init(prior_key)
     except FileNotFoundError as error:
-      if row == main_row(config):
-        raise
-      logging.warning('row %s is left out: %s', row, error)
+      table.skip(row, str(error))
       continue
     params = consolidate.consolidate(
       fit_key, prior, prior_params, rep, start, lr_train,
       fit=finer_fit(row, weight),
+      draw=functools.partial(render_views, **drawing),
     )  # fmt: skip
     table.add(row, rep.gaussians(params), scale=prior.scale)
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from absl import flags, logging
+from absl import flags
 from ml_collections import config_flags
 
 from sr3d_jax import cli, resolve, train
-from sr3d_jax.io import checkpoint, weights
+from sr3d_jax.io import checkpoint, progress, weights
 from sr3d_jax.io import workdir as workdirs
 from sr3d_jax.models import compact, imdn, pan, rlfn
 
@@ -30,16 +30,19 @@ def run(config: Any, folder: Path) -> Path:
   network = NETWORKS[section.pop('name')].make(**section)
   batches = resolve.build('batches', config.batches)
   optimizer = train.adam(**config.optimizer)
+  workdirs.claim_workdir(folder, config.to_dict())
   init_key, run_key = jax.random.split(jax.random.key(config.seed))
   fresh = train.init(init_key, network, optimizer)
   with checkpoint.Store(folder / 'ckpts') as store:
     start = state = store.restore(fresh) or fresh
-    for state, scalars in train.train(
-      run_key, network, batches, optimizer, start, **config.train
-    ):
-      values = ', '.join(f'{name} {x:.5f}' for name, x in scalars.items())
-      logging.info('step %d: %s', state.step, values)
-      store.save(int(state.step), state)
+    with progress.Progress(
+      folder, config.train.num_steps, first_step=int(start.step)
+    ) as bar:
+      for state, scalars in train.train(
+        run_key, network, batches, optimizer, start, **config.train
+      ):
+        bar.log(int(state.step), scalars)
+        store.save(int(state.step), state)
   weights.save(folder / 'weights.npz', state.ema)
   return folder / 'weights.npz'
 

@@ -6,6 +6,7 @@ first alone measures and writes; the others know which rows are finished.
 """
 
 import contextlib
+import itertools
 import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from sr3d_jax import hosts, trajectories
+from sr3d_jax import hosts, metrics, trajectories
 from sr3d_jax.io import (
   cameras_json,
   checkpoint,
@@ -30,6 +31,7 @@ from sr3d_jax.types import Gaussians, Scene, Views
 
 ORBIT_VIEWS = 60
 ORBIT_RATE = 24  # frames a second
+MAX_ORBIT_WIDTH = 1280  # px
 COMPARISON_WIDTH = 640  # px, of each panel of the README's picture, about
 MAX_REPORT_VIEWS = 8  # more would make the page too heavy to mail
 
@@ -64,6 +66,7 @@ class Table:
     rows = workdir.read_json(folder / 'results.json') or []
     self.rows: list[dict] = hosts.agreed_json(rows)
     self._per_view = workdir.read_json(folder / 'per_view.json') or {}
+    self._skipped = workdir.read_json(folder / 'skipped.json') or {}
     self._scene, self._truth, self._coarse = scene, truth, coarse
     self._measure, self._drawing = measure, drawing
     self._config, self._bar = config, bar
@@ -86,7 +89,7 @@ class Table:
       progress.Progress(
         place,
         num_steps,
-        name=row if stage == 0 else f'{row}.{stage}',
+        name=_fit_name(row, stage),
         first_step=store.latest or 0,
         silent=not self._bar,
       ) as bar,
@@ -101,9 +104,7 @@ class Table:
       self.rows.append({'name': row})
       return
     place = self.folder / 'rows' / row
-    cameras = self._scene.test.cameras
-    if self._truth is None:
-      cameras = cameras.at_scale(facts.get('scale', 1.0))
+    cameras = self._scene.test.cameras.at_scale(self._enlargement(facts))
     renders, per_view = self._measure(
       gaussians, cameras, self._scene.test_names,
       truth=self._truth, coarse=self._coarse, **self._drawing,
@@ -116,13 +117,9 @@ class Table:
     cloud.parent.mkdir(parents=True, exist_ok=True)
     ply.save(cloud, gaussians, drop_invisible=True)
     visible = np.asarray(gaussians.opacities) >= ALPHA_MIN
-    means = {
-      key: float(np.mean([view[key] for view in per_view.values()]))
-      for key in next(iter(per_view.values()), {})
-    }
     entry = {
       'name': row,
-      **means,
+      **metrics.means(per_view),
       'splats': int(visible.sum()),
       'steps': steps,
       'seconds': round(_seconds(curve), 1),
@@ -135,11 +132,29 @@ class Table:
     self.rows.append(entry)
     # Last: a row counts as finished when it stands here.
     workdir.write_json(self.folder / 'results.json', self.rows)
+    if self._skipped.pop(row, None):
+      workdir.write_json(self.folder / 'skipped.json', self._skipped)
     print(line(entry), flush=True)
 
+  def skip(self, row: str, reason: str) -> None:
+    """Records why a row is left out, in `skipped.json` and the report."""
+    self._skipped[row] = reason
+    if hosts.is_first():
+      workdir.write_json(self.folder / 'skipped.json', self._skipped)
+      print(_left_out(row, reason), flush=True)
+
   def curve(self, row: str) -> dict[str, list]:
-    """What the fits of a row logged."""
-    return progress.load_curves(self.folder / 'rows' / row, row)
+    """What the fits of a row logged, their steps counted on."""
+    whole: dict[str, list] = {}
+    for stage in itertools.count():
+      logged = progress.load_curves(
+        self.folder / 'rows' / row, _fit_name(row, stage)
+      )
+      if not logged:
+        return whole
+      done = whole['step'][-1] if whole else 0
+      logged['step'] = [done + step for step in logged['step']]
+      whole = {key: whole.get(key, []) + logged[key] for key in logged}
 
   def finish(self, best: str, *, orbit: bool = True) -> list[dict]:
     """Exports row `best`, writes the report, prints the table."""
@@ -153,23 +168,29 @@ class Table:
     ply.save(cloud, gaussians)
     splats.save_splat(self.folder / 'scene.splat', gaussians)
     splats.save_glb(self.folder / 'scene.glb', gaussians)
+    cameras = self._scene.train.cameras.at_scale(self._enlargement(chosen))
     cameras_json.save(
-      self.folder / 'cameras.json',
-      self._scene.train.cameras,
-      self._scene.train_names,
+      self.folder / 'cameras.json', cameras, self._scene.train_names
     )
     film = None
     if orbit:
       film = self.folder / 'videos' / 'orbit.mp4'
       film.parent.mkdir(parents=True, exist_ok=True)
-      path = trajectories.sinusoid(self._scene.train.cameras, ORBIT_VIEWS)
+      cameras = cameras.at_scale(min(1, MAX_ORBIT_WIDTH / cameras.width))
+      path = trajectories.sinusoid(cameras, ORBIT_VIEWS)
       path = jax.tree.map(lambda x: np.asarray(x, np.float32), path)
       frames = render_views(gaussians, path, **self._drawing)
       video.save(film, np.clip(frames, 0, 1), ORBIT_RATE)
     self._report(best, film)
-    print('\n' + '\n'.join([header(), *map(line, self.rows)]), flush=True)
+    left_out = (_left_out(*item) for item in self._skipped.items())
+    lines = [header(), *map(line, self.rows), *left_out]
+    print('\n' + '\n'.join(lines), flush=True)
     print(f'\nreport: {self.folder / "report.html"}\nscene:  {cloud}')
     return self.rows
+
+  def _enlargement(self, facts: dict[str, Any]) -> float:
+    """How far beyond the scene's own size a row is drawn."""
+    return facts.get('scale', 1.0) if self._truth is None else 1.0
 
   def _report(self, best: str, film: pathlib.Path | None) -> None:
     views = []
@@ -198,6 +219,7 @@ class Table:
       ],
       views=views,
       curves={entry['name']: self.curve(entry['name']) for entry in self.rows},
+      notes=[_left_out(*item) for item in self._skipped.items()],
       video=film,
     )
     if self._truth is not None and views:
@@ -216,6 +238,15 @@ class Table:
 def _picture(name: str) -> str:
   """The render's file for a view; a capture may keep photos in folders."""
   return str(pathlib.PurePath(name).with_suffix('.png')).replace('/', '_')
+
+
+def _fit_name(row: str, stage: int) -> str:
+  """What the files of a row's fit are called; a prior may need many fits."""
+  return row if stage == 0 else f'{row}.{stage}'
+
+
+def _left_out(row: str, reason: str) -> str:
+  return f'{row} is left out: {reason}'
 
 
 def _seconds(curve: dict[str, list]) -> float:

@@ -106,3 +106,66 @@ def test_columns_stand_under_their_headings():
   for heading, value in (('PSNR', '20.50'), ('splats', '123,456')):
     end = header.index(heading, 8) + len(heading)
     assert line[:end].endswith(value)
+
+
+def _log(row, name, step, **scalars):
+  """Writes what a fit logs of one chunk."""
+  stats = row / 'stats'
+  stats.mkdir(parents=True, exist_ok=True)
+  entry = {'step': step, **scalars}
+  (stats / f'{name}_step{step:04d}.json').write_text(json.dumps(entry))
+
+
+def test_the_fits_of_a_prior_of_many_steps_are_one_curve(run, tmp_path):
+  place = tmp_path / 'rows' / 'many'
+  for name, pace in (('many', 1.0), ('many.1', 2.0)):
+    for step in (10, 20):
+      _log(place, name, step, psnr=step + pace, seconds_per_step=pace)
+  made = run()
+  assert made.curve('many')['step'] == [10, 20, 30, 40]
+  assert made.curve('many')['psnr'] == [11, 21, 12, 22]
+  made.add('many', _splats([0.0]))
+  (row,) = made.rows
+  assert row['steps'] == 40 and row['seconds'] == 20 * 1 + 20 * 2
+
+
+@pytest.mark.parametrize('max_width, width', [(1280, 12), (10, 10)])
+def test_exports_have_the_size_of_the_best_row(
+  tmp_path, monkeypatch, max_width, width
+):
+  sizes = []
+
+  def draw(gaussians, cameras):
+    sizes.append(cameras.width)
+    return np.zeros((1, cameras.height, cameras.width, 3))
+
+  monkeypatch.setattr(table, 'render_views', draw)
+  monkeypatch.setattr(table, 'MAX_ORBIT_WIDTH', max_width)
+  scene = _scene()
+  made = table.Table(
+    tmp_path, scene, truth=None, coarse=scene.test, measure=_measure,
+    drawing={}, bar=False,
+  )  # fmt: skip
+  made.add('own', _splats([0.0]), scale=2.0)
+  made.finish('own')
+  assert sizes == [width]
+  cameras = json.loads((tmp_path / 'cameras.json').read_text())
+  assert {(camera['width'], camera['height']) for camera in cameras} == {
+    (12, 8)
+  }
+
+
+def test_a_row_that_is_left_out_is_told_until_it_is_there(
+  run, tmp_path, capsys
+):
+  made = run()
+  made.add('own', _splats([0.0]))
+  made.skip('rlfn', 'no weights')
+  capsys.readouterr()
+  run().finish('own', orbit=False)
+  told = 'rlfn is left out: no weights'
+  assert told in capsys.readouterr().out
+  assert told in (tmp_path / 'report.html').read_text()
+  again = run()
+  again.add('rlfn', _splats([0.0]))
+  assert json.loads((tmp_path / 'skipped.json').read_text()) == {}

@@ -30,14 +30,14 @@ def read_json(path: str | os.PathLike) -> Any:
 
 
 def open_workdir(path: str | os.PathLike, config: dict) -> pathlib.Path:
-  """Makes the folder of a run, or opens it again to resume.
+  """Opens the folder of a run, new or to be resumed; writes nothing yet.
 
   Args:
-    path: the folder.
-    config: plain values; kept as `config.json`.
+    path: the folder, which need not exist.
+    config: plain values.
 
   Returns:
-    The folder, which exists on the first host.
+    The folder; `claim_workdir` makes it.
 
   Raises:
     ValueError: the folder holds a run of another config.
@@ -45,7 +45,7 @@ def open_workdir(path: str | os.PathLike, config: dict) -> pathlib.Path:
   folder = pathlib.Path(path)
   if jax.process_index() > 0:
     return folder
-  plain = json.loads(json.dumps(config))
+  plain = _plain(config)
   kept = read_json(folder / 'config.json')
   if kept is not None and kept != plain:
     old, new = _flat(kept), _flat(plain)
@@ -60,11 +60,22 @@ def open_workdir(path: str | os.PathLike, config: dict) -> pathlib.Path:
       f'{", ..." if len(keys) > 4 else ""}): give another --workdir, or '
       'delete that one'
     )
-  folder.mkdir(parents=True, exist_ok=True)
-  if kept is None:
-    write_json(folder / 'config.json', plain)
-    write_json(folder / 'commit.json', {'commit': commit()})
   return folder
+
+
+def claim_workdir(folder: pathlib.Path, config: dict) -> None:
+  """Binds a folder to a config, once all that it describes could be built.
+
+  A config that is refused before that leaves the folder to its correction.
+
+  Args:
+    folder: of `open_workdir`; it exists afterwards on the first host.
+    config: plain values; kept as `config.json`, beside the `commit.json`.
+  """
+  if jax.process_index() > 0 or (folder / 'config.json').exists():
+    return
+  write_json(folder / 'commit.json', {'commit': commit()})
+  write_json(folder / 'config.json', _plain(config))
 
 
 def commit() -> str | None:
@@ -81,6 +92,11 @@ def commit() -> str | None:
   except (OSError, subprocess.CalledProcessError):
     return None
   return done.stdout.strip()
+
+
+def _plain(config: dict) -> dict:
+  """The config as JSON gives it back: tuples are lists."""
+  return json.loads(json.dumps(config))
 
 
 def _flat(tree: Any, prefix: str = '') -> dict[str, Any]:
