@@ -100,6 +100,24 @@ def test_masks_composite_or_take_the_weight():
   np.testing.assert_array_equal(kept.weights[0], mask)
 
 
+@pytest.mark.parametrize('facing', ['in', 'out', 'from one place'])
+def test_there_are_random_points_however_the_cameras_stand(facing):
+  poses = np.stack([np.eye(4)] * 12)
+  for pose, angle in zip(poses, np.arange(12) * np.pi / 6):
+    cos, sin = np.cos(angle), np.sin(angle)
+    pose[:3, :3] = [[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]]
+  # The centre is at -R^T t: two units behind or before the axes' crossing.
+  poses[:, 2, 3] = {'in': 2.0, 'out': -2.0, 'from one place': 0.0}[facing]
+  views = capture.make_views(
+    [_frame(name=f'{i}.png', world_to_cam=pose) for i, pose in enumerate(poses)]
+  )[0]
+  points = capture.random_points(np.random.default_rng(0), views.cameras, 50)
+  assert 1 <= len(points) <= 50
+  assert np.isfinite(points).all() and points.dtype == np.float32
+  if facing == 'in':
+    assert np.linalg.norm(points, axis=-1).max() < 2
+
+
 def test_every_eighth_of_the_sorted_names_is_held_out():
   names = [f'{i:02d}.png' for i in range(17)]
   frames = [_frame(name) for name in reversed(names)]

@@ -5,11 +5,12 @@ import subprocess
 import sys
 
 
-def test_a_fit_writes_its_scene_its_figures_and_its_page(tmp_path):
+def test_a_scene_without_points_becomes_splats_figures_and_a_page(tmp_path):
   done = subprocess.run(
     [
       sys.executable, '-m', 'experiments.fit_scene',
-      '--config=configs/quickstart.py:smoke', f'--workdir={tmp_path}',
+      '--config=configs/quickstart.py:smoke', '--config.scene.num_points=0',
+      f'--workdir={tmp_path}',
     ],
     capture_output=True,
     text=True,
