@@ -13,7 +13,7 @@ from configs.eval import set5
 from configs.priors import bicubic
 from configs.train import own
 from sr3d_jax import resolve
-from sr3d_jax.io import images, weights
+from sr3d_jax.io import images, progress, weights
 from sr3d_jax.models import compact
 
 
@@ -37,7 +37,7 @@ def photos(tmp_path):
   return tmp_path / 'photos'
 
 
-def test_training_is_resumed_and_leaves_weights(load, photos, tmp_path):
+def test_training_is_resumed_and_leaves_weights(load, photos, tmp_path, capsys):
   config = own.get_config('smoke')
   config.batches.roots = (str(photos),)
   config.network.update(channels=4, num_blocks=1)
@@ -46,6 +46,8 @@ def test_training_is_resumed_and_leaves_weights(load, photos, tmp_path):
   network = compact.make(channels=4, num_blocks=1)
   first = weights.flatten(weights.restore(file, network.init))
   assert np.abs(first['last.kernel']).max() > 0  # it starts at zero
+  assert '4/4' in capsys.readouterr().err
+  assert progress.load_curves(file.parent)['step'] == [2, 4]
   # nothing is left to do: the checkpoint gives the same weights again
   again = weights.flatten(
     weights.restore(run(config, file.parent), network.init)
