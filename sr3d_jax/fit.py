@@ -19,9 +19,17 @@ from sr3d_kernels.rasterize import next_capacity
 
 from sr3d_jax import density, geometry, hosts, render
 from sr3d_jax.fit_step import FitOptions, compiled
-from sr3d_jax.types import Array, Params, Representation, TrainState, Views
+from sr3d_jax.types import (
+  Array,
+  Camera,
+  Params,
+  Representation,
+  TrainState,
+  Views,
+)
 
 CAPACITY_SLACK = 1.3  # over the fullest view seen, to recompile rarely
+ROUNDING = 1e-6  # of a camera's centre, as a share of its distance
 
 
 def _view_order(key: Array, first: int, count: int, num_views: int):
@@ -60,6 +68,7 @@ def _first_capacity(rep, params, cameras, options) -> int:
     slack=CAPACITY_SLACK,
     blur=options.blur,
     compensation=options.compensation,
+    near=options.near,
   )
 
 
@@ -99,6 +108,24 @@ def _check_views(views: Views, anchor: Views | None, weight: float) -> None:
       f'anchor_weight is {weight} but there are no anchor views: pass the low '
       'resolution photos as anchor=, or set anchor_weight=0'
     )
+  if weight and len(anchor.images) != len(views.images):
+    raise ValueError(
+      f'there are {len(anchor.images)} anchor photos for {len(views.images)} '
+      'views: pass the photo behind each view, in the same order'
+    )
+
+
+def _extent(cameras: Camera) -> float:
+  """Of the scene, scene units; raises where there is no parallax."""
+  extent = float(geometry.scene_extent(cameras.world_to_cam))
+  distance = float(np.max(np.linalg.norm(cameras.position, axis=-1)))
+  if extent <= ROUNDING * distance:
+    raise ValueError(
+      f'all {len(cameras.world_to_cam)} cameras stand in one place, so that '
+      'nothing shows how far things are: a fit needs photos from several '
+      'places; check the poses'
+    )
+  return extent
 
 
 def fit(
@@ -133,7 +160,7 @@ def fit(
     chunk: steps between refinements and looks by the host.
     refine_start: first step at which the density may change.
     refine_stop: last such step.
-    save_every: steps between checkpoints, a multiple of `chunk`.
+    save_every: steps between checkpoints, each made when its chunk ends.
     mesh: devices that share a step's views; None: as many as divide them.
     store: has `restore(state) -> state or None` and `save(step, state)`; of
       many hosts the first alone needs one.
@@ -156,8 +183,8 @@ def fit(
       'that share a step: raise it, or use fewer devices'
     )
   anchor = anchor if options.anchor_weight else None
-  extent = float(geometry.scene_extent(views.cameras.world_to_cam))
   cameras = views.cameras
+  extent = _extent(cameras)
   num_views = len(views.images)
   run_chunk, refine = compiled(rep, options, extent, mesh, batch_size)
   opt_state = rep.optimizer(extent, num_steps).init(params)
@@ -168,7 +195,7 @@ def fit(
   state = hosts.agreed(state if restored is None else restored)
   state, views, anchor = hosts.everywhere((state, views, anchor), mesh)
 
-  order_key, refine_key = jax.random.split(key)
+  order_key, refine_key, step_key = jax.random.split(key, 3)
   capacity = 0
   step = int(state.step)
   while step < num_steps:
@@ -180,13 +207,14 @@ def fit(
     order = _view_order(
       order_key, step * batch_size, count * batch_size, num_views
     ).reshape(count, batch_size)
-    run = functools.partial(run_chunk, state, views, anchor, order)
+    run = functools.partial(run_chunk, step_key, state, views, anchor, order)
     state, stats, trace, capacity = _run_whole(run, capacity)
     _check_finite(trace, step)
     step += count
+    is_due = step % save_every < count or step == num_steps
     if refine_start <= step <= refine_stop and step < num_steps:
       state = refine(jax.random.fold_in(refine_key, step), state, stats)
-    if store is not None and (step % save_every == 0 or step == num_steps):
+    if store is not None and is_due:
       store.save(step, hosts.here(state))
     if log is not None:
       pace = (time.monotonic() - started) / count

@@ -27,11 +27,11 @@ class FitOptions:
     dssim_weight: of D-SSIM beside L1 (Kerbl et al. 2023: 0.2).
     anchor_weight: of the same loss between the shrunk render and the low
       resolution photo (3DSR, eq. of section 3.3; lambda).
-    opacity_weight: of the mean opacity (mcmc: 0.01).
-    scale_weight: of the mean scale over the scene extent (mcmc: 0.01).
+    opacity_weight: of the mean opacity, where the representation is penalised.
+    scale_weight: of the mean scale over the scene extent, likewise.
     sh_every: steps between additions of one harmonic degree; 0: all at once.
     absgrad: refine by the sum of absolute gradients per pixel.
-    blur, compensation: of `render.project`.
+    blur, compensation, near: of `render.project`.
     background: colour behind everything.
     backend: of the rasteriser; None chooses.
   """
@@ -45,6 +45,7 @@ class FitOptions:
   absgrad: bool = False
   blur: float = 0.1
   compensation: str = 'clamped'
+  near: float = 0.01
   background: tuple[float, float, float] = (0.0, 0.0, 0.0)
   backend: str | None = None
 
@@ -78,6 +79,7 @@ def _view_loss(
     backend=options.backend,
     blur=options.blur,
     compensation=options.compensation,
+    near=options.near,
   )
   target = views.images[index]
   weights = None if views.weights is None else views.weights[index]
@@ -91,10 +93,8 @@ def _view_loss(
     loss += options.anchor_weight * losses.photometric(
       shrunk, photo, weights=trust, dssim_weight=options.dssim_weight
     )
-  error = jnp.square(output.image - target)
-  if weights is not None:
-    error = error * weights[..., None]
-  return loss, (output.radii > 0, output.num_slots, jnp.mean(error))
+  error = losses.l2(output.image, target, weights)
+  return loss, (output.radii > 0, output.num_slots, error)
 
 
 def _batch_gradient(
@@ -150,18 +150,22 @@ def compiled(
     batch_size: views per step; a multiple of the mesh's size.
 
   Returns:
-    chunk(state, views, anchor, indices [S, B], *, capacity) -> the state after
-    S steps, `ScreenStats`, and the trace of each step: loss, squared error,
-    slots, and whether fields stayed finite; and
+    chunk(key, state, views, anchor, indices [S, B], *, capacity) -> the state
+    after S steps, `ScreenStats`, and the trace of each step: loss, squared
+    error, slots, and whether fields stayed finite; and
     refine(key, state, stats) -> state.
   """
-  optimizer = rep.optimizer(extent, options.num_steps)
+  optimizer = optax.with_extra_args_support(
+    rep.optimizer(extent, options.num_steps)
+  )
   replicated, split = PartitionSpec(), PartitionSpec('views')
 
-  def penalty(params: Params) -> Array:
+  def penalty(params: Params) -> Array | float:
+    if not rep.is_penalised:
+      return 0.0
     return _penalty(rep.gaussians(params), extent, options)
 
-  def step(capacity, views, anchor, carry, indices):
+  def step(capacity, key, views, anchor, carry, indices):
     state, stats = carry
     degree = 99
     if options.sh_every:
@@ -184,7 +188,10 @@ def compiled(
     extra, pull = jax.value_and_grad(penalty)(state.params)
     gradient = jax.tree.map(jnp.add, gradient, pull)
     updates, opt_state = optimizer.update(
-      gradient, state.opt_state, state.params
+      gradient,
+      state.opt_state,
+      state.params,
+      key=jax.random.fold_in(key, state.step),
     )
     state = dataclasses.replace(
       state,
@@ -198,11 +205,11 @@ def compiled(
     return (state, stats), trace
 
   @functools.partial(jax.jit, static_argnames=('capacity',))
-  def chunk(state, views, anchor, indices, *, capacity):
+  def chunk(key, state, views, anchor, indices, *, capacity):
     params = rep.refresh(state.params, views.cameras)
     state = dataclasses.replace(state, params=params)
     stats = density.empty_stats(rep.gaussians(params).means.shape[0])
-    run = functools.partial(step, capacity, views, anchor)
+    run = functools.partial(step, capacity, key, views, anchor)
     (state, stats), trace = jax.lax.scan(run, (state, stats), indices)
     return state, stats, trace
 

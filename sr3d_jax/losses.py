@@ -18,6 +18,12 @@ def l1(images: Array, targets: Array, weights: Array | None = None) -> Array:
   return _mean(jnp.abs(images - targets), weights)
 
 
+def l2(images: Array, targets: Array, weights: Array | None = None) -> Array:
+  """Mean squared difference; `weights` as in `l1`."""
+  _check(images, targets)
+  return _mean(jnp.square(images - targets), weights)
+
+
 def charbonnier(
   images: Array,
   targets: Array,

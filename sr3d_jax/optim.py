@@ -80,21 +80,21 @@ def gaussian_adam(
 
 
 def position_noise(
-  rate: Callable[[Array], Array], *, seed: int = 0, scale: float = NOISE_SCALE
-) -> optax.GradientTransformation:
+  rate: Callable[[Array], Array], *, scale: float = NOISE_SCALE
+) -> optax.GradientTransformationExtraArgs:
   """Adds the exploration noise of "3DGS as Markov Chain Monte Carlo".
 
   scale * rate * sigmoid(-100 (o - 0.005)) * Sigma n, n ~ N(0, I): transparent
-  Gaussians wander along their own shape, opaque ones stay. The key of a step is
-  folded from its count, so a resumed run repeats itself.
+  Gaussians wander along their own shape, opaque ones stay. `update` takes the
+  step's key.
   """
 
   def init(params):
     del params
     return _StepCount(count=jnp.zeros((), jnp.int32))
 
-  def update(updates, state, params):
-    key = jax.random.fold_in(jax.random.key(seed), state.count)
+  def update(updates, state, params, *, key, **extra):
+    del extra
     noise = jax.random.normal(key, params.means.shape)
     spared = jax.nn.sigmoid(-NOISE_KNEE * (params.opacities - NOISE_OPACITY))
     rotation = geometry.quat_to_rotation(params.quats)
@@ -112,4 +112,4 @@ def position_noise(
     )
     return moved, _StepCount(count=state.count + 1)
 
-  return optax.GradientTransformation(init, update)
+  return optax.GradientTransformationExtraArgs(init, update)

@@ -221,10 +221,12 @@ class Representation(NamedTuple):
 
   init: Callable  # (key, scene)            -> params
   gaussians: Callable  # (params)           -> Gaussians, ready to draw
-  optimizer: Callable  # (extent, num_steps) -> optax.GradientTransformation
+  optimizer: Callable  # (extent, num_steps) -> optax.GradientTransformation;
+  #                                      its update may take a `key`
   refine: Callable  # (key, params, opt_state, stats, step, extent)
   #                                      -> params, opt_state
   refresh: Callable  # (params, cameras)    -> params, what follows the cameras
+  is_penalised: bool = False  # whether many and large Gaussians cost something
 
 
 class SRPrior(NamedTuple):

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sr3d_jax import geometry, render
+from sr3d_jax import capture, geometry, render
 from sr3d_jax.fit import _view_order, fit
 from sr3d_jax.io.checkpoint import Store
 from sr3d_jax.representations import gaussians as representation
@@ -104,6 +104,57 @@ def test_classic_control_grows_by_absolute_gradients_and_the_extent(scene):
   assert history[-1]['psnr'] > history[2]['psnr'] + 0.8
 
 
+@pytest.mark.parametrize('control', ['mcmc', 'classic'])
+def test_the_penalties_are_of_mcmc_alone(scene, control):
+  rep = representation.make(
+    capacity=200, sh_degree=0, density_control=control, noise=0.0
+  )
+  start = rep.init(jax.random.key(0), scene)
+  free, taxed = (
+    fit(
+      jax.random.key(1), rep, start, scene.train, num_steps=2,
+      opacity_weight=weight, scale_weight=weight,
+    )
+    for weight in (0.0, 10.0)
+  )  # fmt: skip
+  assert leaves_equal(free, taxed) == (control == 'classic')
+
+
+def test_the_noise_follows_the_key_of_the_fit(scene, rep, monkeypatch):
+  # Both fits see the same views in the same order.
+  monkeypatch.setattr(
+    'sr3d_jax.fit._view_order', lambda key, first, count, num: np.arange(count)
+  )
+  start = rep.init(jax.random.key(0), scene)
+  one, again, other = (
+    fit(jax.random.key(seed), rep, start, scene.train, num_steps=2)
+    for seed in (1, 1, 2)
+  )
+  assert leaves_equal(one, again)
+  assert not leaves_equal(one, other)
+
+
+@pytest.mark.parametrize('drawing', [render.MIP_SPLATTING, {'near': 1e3}])
+def test_the_first_psnr_is_that_of_the_start_where_pixels_count(
+  scene, rep, drawing
+):
+  weights = np.zeros(scene.train.images.shape[:3], np.float32)
+  weights[:, :, :10] = 1
+  num_views = len(weights)
+  start = rep.init(jax.random.key(0), scene)
+  history = []
+  fit(
+    jax.random.key(1), rep, start,
+    dataclasses.replace(scene.train, weights=weights),
+    num_steps=1, batch_size=num_views, **drawing,
+    log=lambda step, scalars: history.append(scalars['psnr']),
+  )  # fmt: skip
+  drawn = rep.gaussians(rep.refresh(start, scene.train.cameras))
+  images = render.render_views(drawn, scene.train.cameras, **drawing)
+  error = np.square(images - scene.train.images)[:, :, :10].mean()
+  assert history == [pytest.approx(-10 * np.log10(error), abs=1e-3)]
+
+
 class Interrupted(Exception):
   pass
 
@@ -123,6 +174,25 @@ def test_an_interrupted_fit_resumes_bit_for_bit(scene, rep, tmp_path):
     assert store.latest == 10
     resumed = fit(key, rep, start, scene.train, store=store, **STEPS)
   assert leaves_equal(whole, resumed)
+
+
+@pytest.mark.parametrize(
+  'save_every, saved', [(2, [5, 10, 15, 20]), (7, [10, 15, 20])]
+)
+def test_a_checkpoint_that_is_due_is_made_when_its_chunk_ends(
+  scene, rep, save_every, saved
+):
+  steps = []
+
+  class Recorder:
+    restore = staticmethod(lambda state: None)
+    save = staticmethod(lambda step, state: steps.append(step))
+
+  fit(
+    jax.random.key(1), rep, rep.init(jax.random.key(0), scene), scene.train,
+    store=Recorder, **STEPS | {'save_every': save_every},
+  )  # fmt: skip
+  assert steps == saved
 
 
 def test_a_chunk_that_overflowed_repeats_without_a_trace(
@@ -185,6 +255,29 @@ def test_an_anchor_weight_without_photos_is_refused(scene, rep):
   start = rep.init(jax.random.key(0), scene)
   with pytest.raises(ValueError, match='anchor'):
     fit(jax.random.key(1), rep, start, scene.train, anchor_weight=1.0, **STEPS)
+
+
+def test_an_anchor_of_fewer_photos_than_views_is_refused(scene, rep):
+  start = rep.init(jax.random.key(0), scene)
+  few = capture.pick(scene.train, np.arange(3))
+  with pytest.raises(ValueError, match='3 anchor photos for 5 views'):
+    fit(
+      jax.random.key(1), rep, start, scene.train, anchor=few,
+      anchor_weight=1.0, **STEPS,
+    )  # fmt: skip
+
+
+def test_cameras_that_stand_in_one_place_are_refused(scene, rep):
+  """Rounding spreads their centres a little, as turning about one does."""
+  start = rep.init(jax.random.key(0), scene)
+  poses = np.array(scene.train.cameras.world_to_cam)
+  poses[:, :3, 3] = -poses[:, :3, :3] @ np.float32([10, 20, 30])
+  cameras = dataclasses.replace(scene.train.cameras, world_to_cam=poses)
+  with pytest.raises(ValueError, match='5 cameras stand in one place'):
+    fit(
+      jax.random.key(1), rep, start,
+      dataclasses.replace(scene.train, cameras=cameras), **STEPS,
+    )  # fmt: skip
 
 
 MANY_DEVICES = """

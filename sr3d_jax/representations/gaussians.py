@@ -2,7 +2,8 @@
 
 Density control is `mcmc` (relocation, noise; Kheradmand et al. 2024) or
 `classic` (clone, split, prune, reset; Kerbl et al. 2023), both at a fixed
-capacity. Drawing applies Mip-Splatting's 3D filter of the cameras last seen.
+capacity; the former alone is penalised. Drawing applies Mip-Splatting's 3D
+filter of the cameras last seen.
 """
 
 import dataclasses
@@ -15,14 +16,13 @@ import numpy as np
 import optax
 from scipy.spatial import cKDTree
 
-from sr3d_jax import density, geometry, optim, render, sh
+from sr3d_jax import density, optim, render, sh
 from sr3d_jax.numerics import inverse_sigmoid
 from sr3d_jax.types import Array, Camera, Gaussians, Representation, Scene
 
 TINY = {'capacity': 64, 'sh_degree': 1}
 
 NUM_NEIGHBOURS = 3  # that set the first size of a Gaussian
-NUM_RANDOM = 5000  # points of a scene that brings none
 
 
 @jax.tree_util.register_dataclass
@@ -51,18 +51,6 @@ def first_scales(points: np.ndarray) -> np.ndarray:
   return np.sqrt(np.maximum(mean_square, 1e-14)).astype(np.float32)
 
 
-def random_points(key: Array, cameras: Camera, num: int) -> np.ndarray:
-  """[num, 3] points spread over the ball that the cameras [V] look into."""
-  centers = np.asarray(cameras.position)
-  center = np.asarray(geometry.scene_center(cameras.world_to_cam))
-  radius = 0.5 * np.median(np.linalg.norm(centers - center, axis=-1))
-  direction_key, radius_key = jax.random.split(key)
-  direction = np.asarray(jax.random.normal(direction_key, (num, 3)))
-  direction /= np.linalg.norm(direction, axis=-1, keepdims=True)
-  distance = np.asarray(jax.random.uniform(radius_key, (num, 1))) ** (1 / 3)
-  return (center + radius * distance * direction).astype(np.float32)
-
-
 def _init(
   key: Array,
   scene: Scene,
@@ -74,13 +62,13 @@ def _init(
 ) -> GaussianParams:
   points = np.asarray(scene.points, np.float32)
   colors = np.asarray(scene.colors, np.float32)
-  point_key, choice_key = jax.random.split(key)
   if not len(points):
-    num = min(capacity, NUM_RANDOM)
-    points = random_points(point_key, scene.train.cameras, num)
-    colors = np.full((num, 3), 0.5, np.float32)
+    raise ValueError(
+      f'scene {scene.name!r} has no points to start from: give it those of '
+      'capture.find_points(scene.train)'
+    )
   if len(points) > capacity:
-    chosen = jax.random.permutation(choice_key, len(points))[:capacity]
+    chosen = jax.random.permutation(key, len(points))[:capacity]
     chosen = np.sort(np.asarray(chosen))
     points, colors = points[chosen], colors[chosen]
   num = len(points)
@@ -109,15 +97,18 @@ def _init(
 
 def _on_gaussians(
   inner: optax.GradientTransformation,
-) -> optax.GradientTransformation:
+) -> optax.GradientTransformationExtraArgs:
   """Lets `inner` see the learnt field only; the others do not move."""
+  inner = optax.with_extra_args_support(inner)
 
-  def update(updates, state, params):
-    moved, state = inner.update(updates.gaussians, state, params.gaussians)
+  def update(updates, state, params, **extra):
+    moved, state = inner.update(
+      updates.gaussians, state, params.gaussians, **extra
+    )
     still = jax.tree.map(jnp.zeros_like, updates)
     return dataclasses.replace(still, gaussians=moved), state
 
-  return optax.GradientTransformation(
+  return optax.GradientTransformationExtraArgs(
     lambda params: inner.init(params.gaussians), update
   )
 
@@ -240,4 +231,5 @@ def make(
     ),
     refine=refinements[density_control],
     refresh=_refresh if filter3d else lambda params, cameras: params,
+    is_penalised=density_control == 'mcmc',
   )

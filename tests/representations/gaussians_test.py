@@ -27,6 +27,15 @@ def params():
   return dataclasses.replace(params, gaussians=gaussians)
 
 
+def test_a_scene_without_points_is_told_where_to_find_them():
+  scene = procedural.make(**procedural.TINY, num_points=40)
+  none = np.zeros((0, 3), np.float32)
+  scene = dataclasses.replace(scene, points=none, colors=none)
+  rep = representation.make(**representation.TINY)
+  with pytest.raises(ValueError, match=r'capture\.find_points'):
+    rep.init(jax.random.key(0), scene)
+
+
 def _refined(params, step, **options):
   rep = representation.make(
     **representation.TINY, density_control='classic', **options
