@@ -51,7 +51,7 @@ def base(source: str, prior: str) -> ConfigDict:
       drawing=dict(blur=0.1, compensation='clamped'),
       first_fit=dict(num_steps=7000, refine_stop=5000, **steps),
       prior=_prior_section(prior),
-      anchor=False,
+      anchor=True,
       anchor_weight=1.0,
       baselines=('bicubic',),
       bound=True,

@@ -2,8 +2,8 @@
 
     make quickstart
 
-Rows: LR fit, bicubic -> fit, own prior -> fit (anchored in the LR photos), HR
-fit (bound).
+Rows: LR fit, bicubic -> fit, own prior -> fit without and with the anchor in
+the LR photos, HR fit (bound).
 """
 
 from configs.base import base, for_few_steps, parse
@@ -18,7 +18,6 @@ def get_config(arg: str = ''):
   )
   config.representation.update(capacity=20_000, sh_degree=0, growth=1.2)
   for_few_steps(config)
-  config.anchor = True
   config.baselines = ('bicubic', 'own')
   config.first_fit.num_steps = 500
   config.fit.num_steps = 500

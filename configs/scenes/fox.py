@@ -24,6 +24,7 @@ def get_config(arg: str = ''):
     size=(540, 960),
     triangulate=False,  # done on the coarse views
   )
+  config.anchor = False  # rows with and without it stand side by side
   if not prior:
     config.baselines = (
       'bicubic', 'bicubic+anchor', 'rlfn', 'rlfn+anchor', 'imdn',
