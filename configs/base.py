@@ -62,7 +62,7 @@ def base(source: str, prior: str) -> ConfigDict:
 
 def for_two_cores(config: ConfigDict, *, capacity: int) -> None:
   """Sets what the size `cpu` has in common: shorter fits, fewer splats."""
-  config.representation.update(capacity=capacity, sh_degree=1, growth=1.15)
+  config.representation.update(capacity=capacity, sh_degree=1, growth=1.3)
   for_few_steps(config)
   config.first_fit.update(num_steps=2000, refine_stop=1500, sh_every=500)
   config.fit.update(num_steps=500, refine_stop=350, refine_start=50, chunk=50)
