@@ -203,7 +203,14 @@ class Table:
       }
       if self._truth is not None:
         shown['truth'] = np.asarray(self._truth.images[index])
-      views.append({'name': name, 'images': shown, 'truth': 'truth'})
+      psnr = {
+        row: scores[name]['psnr']
+        for row, scores in self._per_view.items()
+        if 'psnr' in scores.get(name, {})
+      }
+      views.append(
+        {'name': name, 'images': shown, 'truth': 'truth', 'psnr': psnr}
+      )
     report.write(
       self.folder / 'report.html',
       title=self._scene.name,

@@ -48,10 +48,11 @@ def _measure(gaussians, cameras, names, *, truth, coarse):
 
 @pytest.fixture
 def run(tmp_path):
-  def make():
+  def make(has_truth=True):
     scene = _scene()
+    truth, coarse = (scene.test, None) if has_truth else (None, scene.test)
     return table.Table(
-      tmp_path, scene, truth=scene.test, coarse=None, measure=_measure,
+      tmp_path, scene, truth=truth, coarse=coarse, measure=_measure,
       drawing={}, bar=False,
     )  # fmt: skip
 
@@ -88,15 +89,22 @@ def test_a_finished_row_is_kept_when_the_run_goes_on(run, tmp_path):
   assert [row['name'] for row in run().rows] == ['bicubic', 'own']
 
 
-def test_a_scene_without_truth_is_drawn_at_the_prior_s_scale(tmp_path):
-  scene = _scene()
-  made = table.Table(
-    tmp_path, scene, truth=None, coarse=scene.test, measure=_measure,
-    drawing={}, bar=False,
-  )  # fmt: skip
+def test_a_scene_without_truth_is_drawn_at_the_prior_s_scale(run, tmp_path):
+  made = run(has_truth=False)
   made.add('own', _splats([0.0]), scale=2.0)
   picture = tmp_path / 'rows' / 'own' / 'renders' / 'left_0.png'
   assert images.load(picture).shape == (8, 12, 3)
+
+
+def test_the_page_shows_the_psnr_of_the_table(run, monkeypatch):
+  told = {}
+  monkeypatch.setattr(table.report, 'write', lambda path, **k: told.update(k))
+  monkeypatch.setattr(table.report, 'comparison', lambda *_, **__: None)
+  made = run()
+  made.add('bicubic', _splats([0.0]))
+  made.finish('bicubic', orbit=False)
+  shown = [view['psnr'] for view in told['views']]
+  assert shown == [{'bicubic': 0.0}, {'bicubic': 10.0}, {'bicubic': 20.0}]
 
 
 def test_columns_stand_under_their_headings():
@@ -131,7 +139,7 @@ def test_the_fits_of_a_prior_of_many_steps_are_one_curve(run, tmp_path):
 
 @pytest.mark.parametrize('max_width, width', [(1280, 12), (10, 10)])
 def test_exports_have_the_size_of_the_best_row(
-  tmp_path, monkeypatch, max_width, width
+  run, tmp_path, monkeypatch, max_width, width
 ):
   sizes = []
 
@@ -141,11 +149,7 @@ def test_exports_have_the_size_of_the_best_row(
 
   monkeypatch.setattr(table, 'render_views', draw)
   monkeypatch.setattr(table, 'MAX_ORBIT_WIDTH', max_width)
-  scene = _scene()
-  made = table.Table(
-    tmp_path, scene, truth=None, coarse=scene.test, measure=_measure,
-    drawing={}, bar=False,
-  )  # fmt: skip
+  made = run(has_truth=False)
   made.add('own', _splats([0.0]), scale=2.0)
   made.finish('own')
   assert sizes == [width]

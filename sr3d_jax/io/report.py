@@ -61,9 +61,9 @@ def write(
       apart that saw what the others may not) and `gaussians` (its histograms
       are drawn).
     views: each with a `name`, `images` {row name: [H, W, 3] float in [0, 1] or
-      uint8}, and `truth`, the key of the image the others are measured against
-      (None where there is none). Smaller images are enlarged to the largest,
-      their pixels left square.
+      uint8}, `truth`, the key of the image the others are compared with (None
+      where there is none), and perhaps `psnr` {row name: dB}, as measured.
+      Smaller images are enlarged to the largest, their pixels left square.
     curves: {row name: {'step': [...], 'psnr': [...], 'loss': [...],
       'splats': [...]}}; each but 'step' may be missing.
     notes: paragraphs for the end of the page.
@@ -185,11 +185,10 @@ def _view(view: Mapping[str, Any]) -> dict:
   rivals = methods if len(methods) > 1 else images
   left, top, right, bottom = _crop_box(np.stack(list(rivals.values())), side)
   crops = {k: x[top:bottom, left:right] for k, x in images.items()}
-  errors, psnr = {}, {}
+  errors = {}
   if expected is not None:
     exact = crops[truth] / 255.0
     errors = {k: np.abs(crops[k] / 255.0 - exact).mean(-1) for k in methods}
-    psnr = {k: _psnr(x, expected) for k, x in methods.items()}
   # One scale for all methods of a view, so that brightness can be compared.
   max_error = max([np.quantile(x, 0.99) for x in errors.values()] + [1 / 255])
   return {
@@ -205,7 +204,7 @@ def _view(view: Mapping[str, Any]) -> dict:
       name: _image_uri(_HEAT(x / max_error, bytes=True)[..., :3], _PNG)
       for name, x in errors.items()
     },
-    'psnr': psnr,
+    'psnr': {k: _finite(x) for k, x in view.get('psnr', {}).items()},
   }
 
 
@@ -277,11 +276,6 @@ def _enlarge(image: np.ndarray, width: int, height: int) -> np.ndarray:
   """Repeats pixels, so that a coarse image looks as coarse as it is."""
   pixels = Image.fromarray(image)
   return np.asarray(pixels.resize((width, height), Image.Resampling.NEAREST))
-
-
-def _psnr(image: np.ndarray, truth: np.ndarray) -> float | None:
-  mse = np.mean((image.astype(np.float64) - truth) ** 2) / 255**2
-  return float(-10 * np.log10(mse)) if mse > 0 else None
 
 
 def _encode(image: Image.Image, options: Mapping[str, Any]) -> bytes:
