@@ -30,8 +30,8 @@ def get_config(arg: str = ''):
       'bicubic', 'bicubic+anchor', 'rlfn', 'rlfn+anchor', 'imdn',
     )  # fmt: skip
   if size == 'cpu':
-    for_two_cores(config, capacity=30_000)
-    config.fit.update(num_steps=300, refine_stop=200)
+    for_two_cores(config, capacity=40_000)
+    config.fit.update(num_steps=400, refine_stop=300)
   if size == 'smoke':
     config.scene.size = (54, 96)
     for_a_minute(config)
