@@ -69,4 +69,4 @@ def main(argv: list[str]) -> None:
 
 if __name__ == '__main__':
   flags.mark_flags_as_required(['config', 'workdir'])
-  cli.run(main)
+  cli.run(main, configs='configs/eval')

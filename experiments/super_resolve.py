@@ -189,4 +189,4 @@ def main(argv: list[str]) -> None:
 
 if __name__ == '__main__':
   flags.mark_flags_as_required(['config', 'workdir'])
-  cli.run(main, many_hosts=True)
+  cli.run(main, configs='configs/scenes', many_hosts=True)

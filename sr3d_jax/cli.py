@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import jax
 from absl import app, flags, logging
+from ml_collections import ConfigDict, config_flags
 
 from sr3d_jax import hosts
 
@@ -25,18 +26,26 @@ OUT_OF_MEMORY = (
 _NO_CONFIG = re.compile(r'Failed loading config file.*\[Errno 2\].*: (.*)')
 
 
-def run(main: Callable[[list[str]], None], *, many_hosts: bool = False) -> None:
+def run(
+  main: Callable[[list[str]], None],
+  *,
+  configs: str = 'configs',
+  many_hosts: bool = False,
+) -> None:
   """Runs `main` under absl; an expected error becomes one line and exit 1.
 
   Args:
     main: takes the arguments that are not flags.
+    configs: where the configs are that it can read, told to who gives another.
     many_hosts: adds the flags that start it once on each of many hosts.
   """
   logging.set_verbosity(logging.WARNING)
   if many_hosts:
     _define_hosts()
     main = _joined(main)
-  app.run(lambda argv: sys.exit(_guarded(main, argv)), flags_parser=_parse)
+  app.run(
+    lambda argv: sys.exit(_guarded(main, argv, configs)), flags_parser=_parse
+  )
 
 
 def _define_hosts() -> None:
@@ -82,9 +91,17 @@ def _parse(argv: list[str]) -> list[str]:
   sys.exit(2)
 
 
-def _guarded(main: Callable, argv: list[str]) -> int:
+def _guarded(main: Callable, argv: list[str], configs: str = 'configs') -> int:
   try:
     main(argv)
+  except AttributeError as error:
+    if not isinstance(error.obj, ConfigDict):
+      raise
+    file = config_flags.get_config_filename(flags.FLAGS['config'])
+    _say(
+      f'{file} has {", ".join(error.obj)} but no {error.name}: choose a config '
+      f'of {configs}/, or add that key'
+    )
   except jax.errors.JaxRuntimeError as error:
     if 'RESOURCE_EXHAUSTED' not in str(error):
       raise

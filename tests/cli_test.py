@@ -1,6 +1,7 @@
 """An expected failure is one line and exit 1; a bug keeps its traceback."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -79,7 +80,39 @@ def test_a_missing_config_file_is_named_once(override):
 
 
 @pytest.mark.parametrize(
-  'error', [TypeError('a bug'), jax.errors.JaxRuntimeError('INTERNAL: a bug')]
+  'experiment, config, told',
+  [
+    ('evaluate', 'configs/scenes/fox.py:smoke', 'root: .* configs/eval/'),
+    ('fit_scene', 'configs/eval/set5.py', 'scene: .* configs/scenes/'),
+  ],
+)
+def test_a_config_of_another_experiment_is_told(
+  experiment, config, told, tmp_path
+):
+  workdir = tmp_path / 'run'
+  done = subprocess.run(
+    [
+      *(sys.executable, '-m', f'experiments.{experiment}'),
+      *(f'--config={config}', f'--workdir={workdir}'),
+    ],
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert done.returncode == 1
+  assert re.fullmatch(
+    f'error: {config} has .*prior, .*but no {told}.*\n', done.stderr
+  )
+  assert not workdir.exists()
+
+
+@pytest.mark.parametrize(
+  'error',
+  [
+    TypeError('a bug'),
+    AttributeError('a bug'),
+    jax.errors.JaxRuntimeError('INTERNAL: a bug'),
+  ],
 )
 def test_a_bug_keeps_its_traceback(error):
   def main(argv):
