@@ -21,6 +21,14 @@ SUFFIXES = ('', '.png', '.jpg', '.jpeg', '.PNG', '.JPG')
 CLOUD = 'points3D.ply'
 LENS = ('k1', 'k2', 'p1', 'p2', 'k3')
 PINHOLES = ('OPENCV', 'PINHOLE', 'SIMPLE_PINHOLE', 'SIMPLE_RADIAL', 'RADIAL')
+# Keys of other lenses, by instant-ngp and nerfstudio. A pinhole's k4 is among
+# them: nerfstudio's rays take it for the factor of r⁸, OpenCV's for that of r²
+# in a denominator.
+STRANGE = (
+  'is_fisheye', *(f'ftheta_p{i}' for i in range(5)), 'latlong',
+  'equirectangular', 'orthographic',
+  'k4', 'k5', 'k6', 'omega', 'distortion_params',
+)  # fmt: skip
 
 
 def make(
@@ -74,20 +82,21 @@ def make(
 
 
 def _read(path: pathlib.Path) -> dict:
-  """The file's content, checked for a lens we know."""
+  """The file's content, checked for lenses we know."""
   header = transforms.load(path)
-  model = header.get('camera_model', 'OPENCV')
-  if model not in PINHOLES:
-    raise ValueError(
-      f'{path} has camera_model {model}, known are {", ".join(PINHOLES)}: '
-      'undistort the photos first'
-    )
-  if any(x.get('is_fisheye') for x in (header, *header['frames'])):
-    raise ValueError(
-      f'{path} says is_fisheye, whose lens is not known here: undistort the '
-      'photos first, or place them anew with scene.name photos and its '
-      'camera_model OPENCV_FISHEYE'
-    )
+  for frame in header['frames']:
+    values = {**header, **frame}
+    strange = [key for key in STRANGE if np.any(values.get(key, 0))]
+    if values.get('camera_model', 'OPENCV') not in PINHOLES:
+      strange = ['camera_model', *strange]
+    if strange:
+      raise ValueError(
+        f'{frame["file_path"]} of {path} has {strange[0]} '
+        f'{values[strange[0]]}, a lens that is not known here (camera_model '
+        f'may be {", ".join(PINHOLES)}, the other keys {", ".join(LENS)}): '
+        'undistort the photos first, or place them anew with scene.name '
+        'photos and its camera_model OPENCV_FISHEYE or FULL_OPENCV'
+      )
   return header
 
 

@@ -90,10 +90,15 @@ def test_frames_without_a_file_are_skipped_and_counted(tmp_path):
     (dict(num_files=0), FileNotFoundError, 'none of the 9 frames'),
     (dict(split='test'), ValueError, '0 training views'),
     (dict(header={'k1': 0.0}), ValueError, 'neither fl_x nor camera_angle_x'),
-    (dict(camera_model='x', header={'camera_model': 'FISHEYE', 'fl_x': 2}),
-     ValueError, 'FISHEYE'),
+    (dict(header={'camera_model': 'FISHEYE', 'fl_x': 2}), ValueError,
+     r'0\.png of .* has camera_model FISHEYE, a lens'),
+    (dict(camera_model='OPENCV_FISHEYE'), ValueError, 'has camera_model OPEN'),
+    (dict(k4=1e-3), ValueError, r'has k4 0\.001, a lens'),
+    (dict(header={'fl_x': 2, 'ftheta_p0': 0, 'ftheta_p1': 0.5}), ValueError,
+     r'has ftheta_p1 0\.5, a lens'),
+    (dict(distortion_params=[0, 0.1]), ValueError, 'has distortion_params'),
     (dict(transform_matrix=[[0.0] * 4] * 4), ValueError, 'not a rotation'),
-    (dict(is_fisheye=True), ValueError, 'says is_fisheye'),
+    (dict(is_fisheye=True), ValueError, 'has is_fisheye True'),
     (dict(header={'is_fisheye': True, 'fl_x': 2}), ValueError, 'is_fisheye'),
     (dict(header={'ply_file_path': 'no.ply'}), FileNotFoundError, r'no\.ply'),
     (dict(header={'test_filenames': []}), ValueError, 'has no train_filenames'),
@@ -105,6 +110,15 @@ def test_bad_transforms_are_told_apart(tmp_path, changes, error, message):
   captures.write_transforms(tmp_path, POSES, **changes)
   with pytest.raises(error, match=message):
     transforms_json.make(root=str(tmp_path))
+
+
+def test_keys_of_other_lenses_may_be_nothing(tmp_path):
+  nothing = {'is_fisheye': False, 'k4': 0.0, 'ftheta_p0': 0, 'omega': None}
+  captures.write_transforms(
+    tmp_path, POSES, header={'fl_x': 20.0, **nothing}, k4=0
+  )
+  scene = transforms_json.make(root=str(tmp_path))
+  assert scene.train.weights is None  # nothing was undistorted
 
 
 def test_a_folder_without_poses_is_told_of_other_loaders(tmp_path):
