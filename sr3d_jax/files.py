@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,8 +31,9 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     OSError: it could not be written (a full disk); what was there before
       still is, and nothing half-written is left.
   """
-  # Two processes that write one file do not write one part.
-  part = Path(f'{os.fspath(path)}.{os.getpid()}.part')
+  # Two that write one file do not write one part; on hosts that share a disk
+  # even their process numbers may agree.
+  part = Path(f'{os.fspath(path)}.{secrets.token_hex(8)}.part')
   try:
     yield part
     os.replace(part, path)

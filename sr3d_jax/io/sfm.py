@@ -56,7 +56,11 @@ def reconstruct(
       models = _reconstruct(
         pathlib.Path(scratch), files, camera_model, min_matches
       )
-      os.replace(models, path)
+      try:
+        os.replace(models, path)
+      except OSError:
+        if not path.exists():  # else another process came first: keep its own
+          raise
   return path
 
 

@@ -1,7 +1,6 @@
 """A full disk ends a write in one line; what was there before still is."""
 
 import contextlib
-import os
 import pathlib
 import resource
 
@@ -119,10 +118,13 @@ def test_an_interrupted_file_leaves_nothing(tmp_path):
   assert not names(tmp_path)
 
 
-def test_two_processes_write_beside_each_other(tmp_path):
+def test_two_that_write_one_file_at_once_both_succeed(tmp_path):
   with replacing(tmp_path / 'a') as part:
-    part.write_bytes(b'')
-    assert str(os.getpid()) in part.name
+    part.write_bytes(b'first')
+    write_whole(tmp_path / 'a', b'second')
+    assert (tmp_path / 'a').read_bytes() == b'second'
+  assert (tmp_path / 'a').read_bytes() == b'first'
+  assert names(tmp_path) == ['a']
 
 
 def test_a_missing_folder_is_named(tmp_path):

@@ -196,6 +196,36 @@ def test_photos_that_fit_nowhere_are_refused_and_not_cached(tmp_path):
   assert not list((tmp_path / 'cache').iterdir())
 
 
+def test_hosts_that_place_the_same_photos_at_once_use_one_result(
+  tmp_path, monkeypatch
+):
+  photo, cache = tmp_path / '0.png', tmp_path / 'cache'
+  images.save(photo, np.zeros((8, 12, 3)))
+
+  def place(name):
+    def reconstruct(scratch, *_):
+      if name == 'late':  # the other host starts later and is done before
+        monkeypatch.setattr(sfm, '_reconstruct', place('early'))
+        sfm.reconstruct([photo], cache=cache)
+      (scratch / 'models' / name).mkdir(parents=True)
+      return scratch / 'models'
+
+    return reconstruct
+
+  monkeypatch.setattr(sfm, '_reconstruct', place('late'))
+  models = sfm.reconstruct([photo], cache=cache)
+  assert [path.name for path in models.iterdir()] == ['early']
+  assert list(cache.iterdir()) == [models]
+
+
+def test_a_model_that_cannot_be_kept_is_no_success(tmp_path, monkeypatch):
+  images.save(tmp_path / '0.png', np.zeros((8, 12, 3)))
+  nothing = tmp_path / 'nothing'
+  monkeypatch.setattr(sfm, '_reconstruct', lambda *_: nothing)
+  with pytest.raises(FileNotFoundError, match='nothing'):
+    sfm.reconstruct([tmp_path / '0.png'], cache=tmp_path / 'cache')
+
+
 def test_too_few_mixed_and_broken_photos_are_told_apart(tmp_path, monkeypatch):
   with pytest.raises(FileNotFoundError, match=r'holds no \.png'):
     photos.make(root=str(tmp_path))
