@@ -157,14 +157,6 @@ def rgb_to_y(images: Array) -> Array:
   return jnp.sum(images * weights, axis=-1, keepdims=True) + 16 / 255
 
 
-def composite(rgba: Array, background: Array) -> Array:
-  """Lays straight-alpha images [..., H, W, 4] over a background [..., 3]."""
-  if rgba.shape[-1] != 4:
-    raise ValueError(f'composite wants 4 channels, got shape {rgba.shape}')
-  rgb, alpha = rgba[..., :3], rgba[..., 3:]
-  return rgb * alpha + (1 - alpha) * jnp.asarray(background, rgb.dtype)
-
-
 def to_uint8(images: Array) -> Array:
   """Clips to [0, 1] and rounds to the nearest of 256 levels."""
   return jnp.round(jnp.clip(images, 0, 1) * 255).astype(jnp.uint8)

@@ -90,12 +90,6 @@ def lr_consistency_psnr(
   return psnr(image.resize(renders, height, width), lr, weights)
 
 
-def error_map(images: Array, targets: Array) -> Array:
-  """Absolute difference [..., H, W], mean over channels."""
-  _check(images, targets)
-  return jnp.mean(jnp.abs(images - targets), axis=-1)
-
-
 def means(rows: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
   """Averages each score over the images that have it.
 

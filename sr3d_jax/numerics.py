@@ -9,18 +9,11 @@ import jax.numpy as jnp
 
 from sr3d_jax.types import Array
 
-TINY = float(jnp.finfo(jnp.float32).tiny)
-
 
 def safe_sqrt(x: Array) -> Array:
   """Square root; 0 with zero gradient where x <= 0."""
   positive = x > 0
   return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1.0)), 0.0)
-
-
-def safe_log(x: Array, floor: float = TINY) -> Array:
-  """Natural log of max(x, floor); zero gradient below the floor."""
-  return jnp.log(jnp.where(x > floor, x, floor))
 
 
 def safe_divide(numerator: Array, denominator: Array) -> Array:

@@ -153,13 +153,6 @@ def test_ycbcr_inverts():
   np.testing.assert_allclose(back, picture, atol=2e-6)
 
 
-def test_composite_mixes_by_alpha():
-  rgba = jnp.asarray([[[1, 0, 0, 1], [1, 0, 0, 0], [1, 0, 0, 0.25]]])
-  got = image.composite(rgba, (0.0, 1.0, 1.0))
-  expected = [[[1, 0, 0], [0, 1, 1], [0.25, 0.75, 0.75]]]
-  np.testing.assert_allclose(got, expected)
-
-
 def test_uint8_rounds_clips_and_round_trips():
   levels = jnp.arange(256, dtype=jnp.uint8)
   np.testing.assert_array_equal(image.to_uint8(image.to_float(levels)), levels)
@@ -174,7 +167,6 @@ def test_uint8_rounds_clips_and_round_trips():
     (lambda x: image.resize(x, 0, 3), 'must be positive'),
     (lambda x: image.shrink(x, 0.25), 'use enlarge'),
     (lambda x: image.enlarge(x, 0.25), 'use shrink'),
-    (lambda x: image.composite(x, 0.0), 'wants 4 channels'),
     (image.to_float, 'wants uint8'),
   ],
 )

@@ -94,14 +94,6 @@ def test_a_render_that_shrinks_to_the_photo_is_consistent():
   assert metrics.lr_consistency_psnr(shifted, photo) < 40
 
 
-def test_error_map_keeps_places():
-  targets = jnp.zeros((5, 6, 3))
-  images = targets.at[1, 4].set(jnp.asarray([0.3, 0.0, 0.6]))
-  expected = np.zeros((5, 6))
-  expected[1, 4] = 0.3
-  np.testing.assert_allclose(metrics.error_map(images, targets), expected)
-
-
 def test_errors_say_what_came():
   images, targets = _pair(16, 18, 3)
   with pytest.raises(ValueError, match='same shape'):
