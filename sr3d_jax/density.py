@@ -135,7 +135,9 @@ def relocate(
   source = jnp.where(fill, pick, jnp.arange(num))
   copies = 1 + jnp.zeros(num).at[pick].add(fill)
   shared, shrink = shared_opacity(gaussians.opacities, copies)
-  # Sharing must not kill the faint, as they are drawn.
+  # Sharing must not kill the faint, as they are drawn. Those keep the size that
+  # their own share asks for, as released: with the raised one in eq. 9 they
+  # would shrink by up to n, and vanish behind the 3D filter all the same.
   least = jnp.minimum(safe_divide(FAINTEST, drawn.opacities), 1.0)
   shared = jnp.maximum(shared, least * gaussians.opacities)
   copied = copies > 1
