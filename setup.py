@@ -1,6 +1,10 @@
 """Packaging of sr3d_jax; each dependency says why it is here."""
 
-from setuptools import find_packages, setup
+import os
+from pathlib import Path
+
+from setuptools import Extension, find_packages, setup
+from setuptools.command.build_ext import build_ext
 
 REQUIRED = [
   'jax>=0.10.2,<0.13',  # arrays, gradients, compilation
@@ -31,6 +35,48 @@ EXTRAS = {
 OURS = ['sr3d_jax', 'sr3d_jax.*', 'experiments', 'configs', 'configs.*']
 KERNELS = find_packages(include=['kernels', 'kernels.*'])
 
+# The native rasteriser, loaded through jax.ffi and not a Python module. It is
+# built for this machine, or with SR3D_PORTABLE=1 for any of its family.
+SOURCES = Path('kernels/rasterize/cpu')
+FLAGS = [
+  '-std=c++17',
+  '-O3',
+  '-fno-math-errno',
+  '-fno-trapping-math',
+  '-ffp-contract=fast',
+  '-fvisibility=hidden',
+  '-Wno-psabi',
+]
+NATIVE = Extension(
+  'sr3d_kernels.rasterize._cpu',
+  sources=sorted(map(str, SOURCES.glob('*.cc'))),
+  depends=sorted(map(str, SOURCES.glob('*.h'))),
+  extra_compile_args=FLAGS
+  + ([] if os.environ.get('SR3D_PORTABLE') else ['-march=native']),
+  language='c++',
+  optional=True,
+)
+
+
+class BuildWhereAble(build_ext):
+  """Builds the native rasteriser; without a compiler, says what is lost."""
+
+  def build_extension(self, ext):
+    """Compiles one extension, or leaves it out with one line."""
+    try:
+      import jaxlib  # its headers; see pyproject.toml
+
+      ext.include_dirs = [str(Path(jaxlib.__file__).parent / 'include')]
+      super().build_extension(ext)
+    except Exception as error:
+      reason = str(error).splitlines()[0]
+      print(
+        'sr3d_jax: the native rasteriser was not built, so that drawing on a '
+        'CPU takes some ten times as long; install g++ or clang++ and install '
+        f'again ({reason})'
+      )
+
+
 setup(
   name='sr3d_jax',
   version='0.1.0',
@@ -41,6 +87,8 @@ setup(
   # The bare name `kernels` is taken on the package index.
   package_dir={'sr3d_kernels': 'kernels'},
   package_data={'sr3d_jax': ['weights/*', 'io/*.html']},
+  ext_modules=[NATIVE],
+  cmdclass={'build_ext': BuildWhereAble},
   install_requires=REQUIRED,
   extras_require=EXTRAS,
 )

@@ -66,6 +66,7 @@ def _first_capacity(rep, params, cameras, options) -> int:
     rep.gaussians(rep.refresh(params, cameras)),
     cameras,
     slack=CAPACITY_SLACK,
+    backend=options.backend,
     blur=options.blur,
     compensation=options.compensation,
     near=options.near,
@@ -196,10 +197,10 @@ def fit(
   state, views, anchor = hosts.everywhere((state, views, anchor), mesh)
 
   order_key, refine_key, step_key = jax.random.split(key, 3)
-  capacity = 0
+  capacity = None
   step = int(state.step)
   while step < num_steps:
-    if not capacity:
+    if capacity is None:
       local = hosts.here(state.params)
       capacity = _first_capacity(rep, local, cameras, options)
     started = time.monotonic()

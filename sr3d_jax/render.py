@@ -15,7 +15,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from sr3d_kernels.rasterize import count_slots, next_capacity, rasterize
+from sr3d_kernels.rasterize import (
+  count_slots,
+  needs_capacity,
+  next_capacity,
+  rasterize,
+)
 from sr3d_kernels.rasterize.constants import ALPHA_MIN
 
 from sr3d_jax import geometry, sh
@@ -265,9 +270,20 @@ def _count(gaussians: Gaussians, cameras: Camera, options: tuple) -> Array:
 
 
 def plan_capacity(
-  gaussians: Gaussians, cameras: Camera, *, slack: float = 1.0, **projection
+  gaussians: Gaussians,
+  cameras: Camera,
+  *,
+  slack: float = 1.0,
+  backend: str | None = None,
+  **projection: Any,
 ) -> int:
-  """Slots that suffice for every one of `cameras` [V], times `slack`."""
+  """Slots that suffice for every one of `cameras` [V], times `slack`.
+
+  0 where the backend reserves none.
+  """
+  size = {'width': cameras.width, 'height': cameras.height}
+  if not needs_capacity(backend, **size, dtype=gaussians.means.dtype):
+    return 0
   if not cameras.world_to_cam.shape[0] or not gaussians.means.shape[0]:
     return next_capacity(0)
   counts = _count(gaussians, cameras, tuple(sorted(projection.items())))
@@ -299,7 +315,7 @@ def render_views(
   A view that needs more slots than planned is rendered again with the next
   capacity, so nothing is ever dropped.
   """
-  capacity = plan_capacity(gaussians, cameras, **projection)
+  capacity = plan_capacity(gaussians, cameras, backend=backend, **projection)
   options = tuple(sorted(projection.items()))
   background = jnp.asarray(background, jnp.float32)
   images = []

@@ -181,9 +181,9 @@ def test_a_point_no_camera_sees_takes_the_coarsest_filter():
 
 def test_render_views_grows_until_every_view_fits(monkeypatch):
   gaussians, cam = some(scale=0.3), camera()
-  expected = render.render_views(gaussians, batch(cam))
+  expected = render.render_views(gaussians, batch(cam), backend='xla')
   monkeypatch.setattr(render, 'plan_capacity', lambda *a, **k: 64)
-  images = render.render_views(gaussians, batch(cam))
+  images = render.render_views(gaussians, batch(cam), backend='xla')
   np.testing.assert_array_equal(images, expected)
 
 

@@ -7,7 +7,8 @@ images. A backend is a module with
           capacity) -> (accumulated, transmittance, overflow), residuals
   backward(residuals, cotangents, *, width, height, with_abs) -> cotangents,
           or None where the gradient of `xla` serves
-  unsupported(**settings) -> a reason, or None
+  unsupported(*, width, height, dtype) -> a reason, or None
+  NEEDS_CAPACITY: whether slots must be reserved for it
 
 and sees only valid splats: the others arrive as harmless constants of opacity
 zero. `BACKENDS` lists them in order of preference.
@@ -19,9 +20,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from sr3d_kernels import tiles
-from sr3d_kernels.rasterize import constants, reference, xla
+from sr3d_kernels.rasterize import constants, cpu, reference, xla
 
-BACKENDS = {'xla': xla, 'reference': reference}
+BACKENDS = {'cpu': cpu, 'xla': xla, 'reference': reference}
 
 Array = jax.Array
 
@@ -33,7 +34,8 @@ class Raster(NamedTuple):
     image: [H, W, C].
     alpha: [H, W] accumulated opacity.
     depth: [H, W] sum of weight times z, not divided by alpha.
-    num_slots: [] int32, (splat, tile) pairs needed, exact even on overflow.
+    num_slots: [] int32, (splat, tile) pairs to reserve, exact even on overflow;
+      0 where the backend reserves none.
     overflow: [] bool; where true there were more pairs than `capacity`, and
       every image and every gradient is NaN: no splat is ever dropped.
   """
@@ -101,8 +103,9 @@ def rasterize(
     abs_probe: [N, 2] zeros, or None. Its value is unused; its "gradient" is the
       sum over pixels of |dL/dmeans2d|, which density control wants and which is
       no derivative.
-    capacity: number of (splat, tile) pairs to reserve, static. None counts
-      them, which needs concrete arrays: under `jit` give a number.
+    capacity: number of (splat, tile) pairs to reserve, static, where
+      `needs_capacity`. None counts them, which needs concrete arrays: under
+      `jit` give a number.
     backend: a name of `BACKENDS`; None takes the first that serves.
 
   Returns:
@@ -115,11 +118,13 @@ def rasterize(
     arrays = tuple(_append_zero(x) for x in arrays)
     abs_probe = None if abs_probe is None else _append_zero(abs_probe)
     means2d, conics, opacities, features, depths = arrays
-  settings = {'width': width, 'height': height}
-  name = _choose(backend, **settings)
-  num_slots = count_slots(means2d, conics, opacities, depths, **settings)
-  if capacity is None and name != 'reference':
-    capacity = next_capacity(_concrete(num_slots))
+  size = {'width': width, 'height': height}
+  name = _choose(backend, **size, dtype=jnp.result_type(*arrays))
+  num_slots = jnp.int32(0)
+  if BACKENDS[name].NEEDS_CAPACITY:
+    num_slots = count_slots(means2d, conics, opacities, depths, **size)
+    if capacity is None:
+      capacity = next_capacity(_concrete(num_slots))
   static = _Settings(width, height, capacity or 0, name, abs_probe is not None)
   if abs_probe is None:
     abs_probe = jnp.zeros_like(means2d)
@@ -134,6 +139,18 @@ def rasterize(
     num_slots=num_slots,
     overflow=overflow,
   )
+
+
+def needs_capacity(
+  backend: str | None = None,
+  *,
+  width: int,
+  height: int,
+  dtype: jnp.dtype = jnp.float32,
+) -> bool:
+  """Whether `rasterize` with these arguments reserves slots."""
+  name = _choose(backend, width=width, height=height, dtype=dtype)
+  return BACKENDS[name].NEEDS_CAPACITY
 
 
 def count_slots(

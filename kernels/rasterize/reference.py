@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from sr3d_kernels.rasterize import constants
 
+NEEDS_CAPACITY = False
+
 
 def unsupported(**_) -> None:
   """This backend serves every input."""

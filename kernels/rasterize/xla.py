@@ -23,6 +23,8 @@ from sr3d_kernels.rasterize import constants
 BLOCK = 32  # tiles that advance together; small, since lengths are skewed
 CHUNK = 8  # splats a step
 
+NEEDS_CAPACITY = True
+
 _LOG2_E = 1.4426950408889634
 
 
