@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sr3d_jax import density, render
+from sr3d_jax import density, filters
 from sr3d_jax.types import Gaussians
 
 
@@ -82,13 +82,13 @@ def test_relocation_reaches_its_target_with_faint_sources(filtered):
 def test_faint_copies_stay_alive_behind_a_3d_filter():
   before = some(100, 50, opacity=0.006)
   thickness = jnp.full(100, 0.03)  # a third of the scales and less
-  drawn = render.smooth(before, thickness)
+  drawn = filters.smooth(before, thickness)
   num_live = int(jnp.sum(density.is_live(drawn)))
   assert num_live > 10
   after, source, fresh = density.relocate(
     jax.random.key(0), before, num_live + 10, drawn
   )
-  after_drawn = render.smooth(after, thickness)
+  after_drawn = filters.smooth(after, thickness)
   assert int(jnp.sum(density.is_live(after_drawn))) == num_live + 10
   np.testing.assert_allclose(
     after.scales[fresh], before.scales[source][fresh], rtol=0.01

@@ -16,8 +16,8 @@ ROOT = pathlib.Path(__file__).parents[1]
 FLOORS = (
   'types numerics files',
   'geometry sh image lenses raytrace raycast textures io hosts sr3d_kernels',
-  'render capture coarse trajectories density diffusion losses metrics optim '
-  'degrade hessian lineage ordering warp',
+  'render filters capture coarse trajectories density diffusion losses metrics '
+  'optim degrade hessian lineage ordering warp',
   'models fit_step',
   'priors representations scenes batches fit train consolidate evaluate cli '
   'resolve table',

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sr3d_kernels.rasterize import constants
 
-from sr3d_jax import geometry, render
+from sr3d_jax import filters, geometry, render
 from sr3d_jax.types import Camera, Gaussians
 
 
@@ -147,38 +147,6 @@ def test_compensation_keeps_the_light_of_a_tiny_splat():
   assert float(jnp.sum(plain.alpha)) > 1.5 * truth
 
 
-def test_smoothing_keeps_the_integral():
-  gaussians = some()
-  wide = render.smooth(gaussians, jnp.full(20, 0.1))
-  np.testing.assert_allclose(
-    wide.scales**2, gaussians.scales**2 + 0.01, rtol=1e-4
-  )
-  before = gaussians.opacities * jnp.prod(gaussians.scales, -1)
-  after = wide.opacities * jnp.prod(wide.scales, -1)
-  np.testing.assert_allclose(after, before, rtol=1e-3)
-  same = render.smooth(gaussians, jnp.zeros(20))
-  np.testing.assert_array_equal(same.opacity_logits, gaussians.opacity_logits)
-
-
-def test_the_filter_follows_the_nearest_camera():
-  near, far = camera(), camera()
-  far = dataclasses.replace(
-    far, world_to_cam=far.world_to_cam.at[2, 3].add(5.0)
-  )
-  both = jax.tree.map(lambda a, b: jnp.stack([a, b]), far, near)
-  means = jnp.zeros((1, 3))
-  expected = np.sqrt(0.2) * near.world_to_cam[2, 3] / 70.0
-  np.testing.assert_allclose(
-    render.smoothing_scales(means, both)[0], expected, rtol=1e-5
-  )
-
-
-def test_a_point_no_camera_sees_takes_the_coarsest_filter():
-  means = jnp.asarray([[0.0, 0, 0], [0.2, 0.5, 0], [0, -50.0, 0]])
-  scales = render.smoothing_scales(means, batch(camera()))
-  np.testing.assert_allclose(scales[2], max(scales[0], scales[1]))
-
-
 def test_render_views_grows_until_every_view_fits(monkeypatch):
   gaussians, cam = some(scale=0.3), camera()
   expected = render.render_views(gaussians, batch(cam), backend='xla')
@@ -210,7 +178,7 @@ def weighted_sum(inputs, **projection):
   """
   weights = np.random.default_rng(9).normal(size=(20, 24, 3))
   output = render.render(
-    render.smooth(inputs['gaussians'], jnp.full(6, 0.02)),
+    filters.smooth(inputs['gaussians'], jnp.full(6, 0.02)),
     inputs['camera'],
     background=inputs['background'],
     backend='reference',

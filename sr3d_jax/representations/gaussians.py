@@ -16,7 +16,7 @@ import numpy as np
 import optax
 from scipy.spatial import cKDTree
 
-from sr3d_jax import density, optim, render, sh
+from sr3d_jax import density, filters, optim, sh
 from sr3d_jax.numerics import inverse_sigmoid
 from sr3d_jax.types import Array, Camera, Gaussians, Representation, Scene
 
@@ -163,12 +163,12 @@ def _refine_classic(
 
 
 def _refresh(params: GaussianParams, cameras: Camera) -> GaussianParams:
-  deviation = render.smoothing_scales(params.gaussians.means, cameras)
+  deviation = filters.smoothing_scales(params.gaussians.means, cameras)
   return dataclasses.replace(params, filter=deviation)
 
 
 def _drawn(params: GaussianParams) -> Gaussians:
-  return render.smooth(params.gaussians, jax.lax.stop_gradient(params.filter))
+  return filters.smooth(params.gaussians, jax.lax.stop_gradient(params.filter))
 
 
 def make(

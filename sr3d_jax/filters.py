@@ -1,0 +1,76 @@
+"""The 3D smoothing filter: a scene without detail that no photo has sampled.
+
+Of the two filters of Yu et al. 2024, "Mip-Splatting", it is the one in the
+scene; the one on the screen belongs to `render.project`.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sr3d_jax.types import Array, Camera, Gaussians
+
+FILTER_VARIANCE = 0.2  # in squared sampling intervals
+SEEN_MARGIN = 0.15  # of the image on each side: a point there still counts
+
+
+def smoothing_scales(
+  means: Array, cameras: Camera, *, near: float = 0.2
+) -> Array:
+  """Standard deviation [N] of the 3D filter, scene units.
+
+  sqrt(0.2) times the finest sampling interval z / focal among the cameras [V]
+  that see the point (up to 15 % outside the frame, z > near); a point that no
+  camera sees takes the coarsest interval of those seen (Yu et al. 2024).
+  """
+  size = jnp.asarray([cameras.width, cameras.height], means.dtype)
+
+  def nearest(interval: Array, camera: Camera):
+    points = means @ camera.world_to_cam[:3, :3].T + camera.world_to_cam[:3, 3]
+    z = points[:, 2]
+    in_front = z > near
+    safe_z = jnp.where(in_front, z, 1.0)[:, None]
+    pixels = camera.focal * points[:, :2] / safe_z + camera.center
+    margin = SEEN_MARGIN * size
+    inside = (pixels >= -margin) & (pixels <= size + margin)
+    seen = in_front & jnp.all(inside, axis=-1)
+    step = jnp.where(seen, z / jnp.max(camera.focal), jnp.inf)
+    return jnp.minimum(interval, step), None
+
+  start = jnp.full(means.shape[:1], jnp.inf, means.dtype)
+  interval, _ = jax.lax.scan(nearest, start, cameras)
+  seen = jnp.isfinite(interval)
+  coarsest = jnp.max(jnp.where(seen, interval, 0.0), initial=0.0)
+  interval = jnp.where(seen, interval, coarsest)
+  return jax.lax.stop_gradient(np.sqrt(FILTER_VARIANCE) * interval)
+
+
+def smooth(gaussians: Gaussians, deviation: Array) -> Gaussians:
+  """Convolves each Gaussian with an isotropic one, keeping its integral.
+
+  s' = sqrt(s^2 + f^2), o' = o prod_k s_k / s'_k: the 3D smoothing filter of
+  Yu et al. 2024, eq. 8. The result needs no filter when it is drawn.
+
+  Args:
+    gaussians: [N].
+    deviation: [N] standard deviation of the filter, scene units.
+  """
+  sharp = gaussians.scales
+  log_scales = 0.5 * jnp.log(
+    jnp.maximum(sharp**2 + deviation[:, None] ** 2, 1e-30)
+  )
+  loss = jnp.sum(gaussians.log_scales - log_scales, axis=-1)
+  log_opacity = jax.nn.log_sigmoid(gaussians.opacity_logits)
+  log_opacity = jnp.where(
+    deviation > 0, jnp.minimum(log_opacity + loss, -1e-6), log_opacity
+  )
+  logits = log_opacity - jnp.log1p(-jnp.exp(jnp.minimum(log_opacity, -1e-6)))
+  return dataclasses.replace(
+    gaussians,
+    log_scales=jnp.where(
+      deviation[:, None] > 0, log_scales, gaussians.log_scales
+    ),
+    opacity_logits=jnp.where(deviation > 0, logits, gaussians.opacity_logits),
+  )
