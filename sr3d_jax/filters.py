@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from sr3d_jax import optics
 from sr3d_jax.types import Array, Camera, Gaussians
 
 FILTER_VARIANCE = 0.2  # in squared sampling intervals
@@ -21,22 +22,24 @@ def smoothing_scales(
 ) -> Array:
   """Standard deviation [N] of the 3D filter, scene units.
 
-  sqrt(0.2) times the finest sampling interval z / focal among the cameras [V]
-  that see the point (up to 15 % outside the frame, z > near); a point that no
-  camera sees takes the coarsest interval of those seen (Yu et al. 2024).
+  sqrt(0.2) times the finest sampling interval, z / focal in a pinhole, among the
+  cameras [V] that see the point (up to 15 % outside the frame, depth > near); a
+  point that no camera sees takes the coarsest interval of those seen (Yu et al.
+  2024).
   """
   size = jnp.asarray([cameras.width, cameras.height], means.dtype)
 
   def nearest(interval: Array, camera: Camera):
     points = means @ camera.world_to_cam[:3, :3].T + camera.world_to_cam[:3, 3]
-    z = points[:, 2]
-    in_front = z > near
-    safe_z = jnp.where(in_front, z, 1.0)[:, None]
-    pixels = camera.focal * points[:, :2] / safe_z + camera.center
+    sees = optics.sees(camera, *points.T, near)
+    x, y, z = optics.on_axis_unless(sees, points)
+    imaged = optics.image(camera, x, y, z)
+    plane = jnp.stack([imaged.u, imaged.v], axis=-1)
+    pixels = camera.focal * plane + camera.center
     margin = SEEN_MARGIN * size
     inside = (pixels >= -margin) & (pixels <= size + margin)
-    seen = in_front & jnp.all(inside, axis=-1)
-    step = jnp.where(seen, z / jnp.max(camera.focal), jnp.inf)
+    seen = sees & jnp.all(inside, axis=-1)
+    step = jnp.where(seen, optics.spacing(camera, x, y, z), jnp.inf)
     return jnp.minimum(interval, step), None
 
   start = jnp.full(means.shape[:1], jnp.inf, means.dtype)

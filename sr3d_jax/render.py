@@ -1,13 +1,14 @@
 """Gaussians + Camera -> Splats -> RenderOutput.
 
 Projection is the local affine (EWA) approximation in square-root form: with
-M = R R_q S the camera-space factor and J the projection Jacobian, the rows
-a = J_0 M and b = J_1 M give Sigma_xx = a.a, Sigma_xy = a.b, Sigma_yy = b.b and
-det = |a x b|^2, free of cancellation. `blur` with a compensated opacity
+M = R R_q S the camera-space factor and J the Jacobian of the camera's `optics`,
+the rows a = J_0 M and b = J_1 M give Sigma_xx = a.a, Sigma_xy = a.b,
+Sigma_yy = b.b and det = |a x b|^2, free of cancellation. `blur` with a compensated opacity
 imitates the pixel (Yu et al. 2024, "Mip-Splatting").
 """
 
 import functools
+import operator
 from typing import Any
 
 import jax
@@ -21,12 +22,11 @@ from sr3d_kernels.rasterize import (
 )
 from sr3d_kernels.rasterize.constants import ALPHA_MIN
 
-from sr3d_jax import geometry, sh
-from sr3d_jax.numerics import safe_divide, safe_sqrt
+from sr3d_jax import geometry, optics, sh
+from sr3d_jax.numerics import safe_sqrt
 from sr3d_jax.types import Array, Camera, Gaussians, RenderOutput, Splats
 
 COMPENSATION_FLOOR = 0.005  # keeps a sub-pixel splat and its gradient alive
-CLAMP_MARGIN = 0.15  # of the image on each side; beyond it J is held constant
 
 # What Mip-Splatting's released code computes, for `released` configs only.
 MIP_SPLATTING = {'blur': 0.1, 'compensation': 'mip_splatting', 'near': 0.2}
@@ -93,12 +93,13 @@ def _cross(u: list[Array], v: list[Array]) -> list[Array]:
   ]
 
 
-def _clamped_tangents(camera: Camera, xi: Array, eta: Array):
-  """Image-plane slopes held within the image and its margin."""
-  size = jnp.asarray([camera.width, camera.height], camera.focal.dtype)
-  low = (-camera.center - CLAMP_MARGIN * size) / camera.focal
-  high = ((1 + CLAMP_MARGIN) * size - camera.center) / camera.focal
-  return jnp.clip(xi, low[0], high[0]), jnp.clip(eta, low[1], high[1])
+def _times(gain: Array, row: optics.Row, factor: list) -> list[Array]:
+  """A row of J, over its gain, times the gain and M: [N] for each column."""
+  used = [(c, m) for c, m in zip(row, factor, strict=True) if c is not None]
+  return [
+    gain * functools.reduce(operator.add, [c * m[k] for c, m in used])
+    for k in range(3)
+  ]
 
 
 def project(
@@ -116,11 +117,11 @@ def project(
 
   Args:
     gaussians: [N], in world space.
-    camera: one camera.
+    camera: one camera, of any lens.
     blur: variance added on screen, px^2.
     compensation: how opacity pays for the blur: 'none' (plain 3DGS),
       'clamped' sqrt(det / det') not below 0.005, or 'mip_splatting' (released).
-    near: splats at z <= near are culled, scene units.
+    near: splats at depth <= near are culled, scene units.
 
   Returns:
     [N] splats; those culled or not finite have zero opacity and radius, and
@@ -135,23 +136,19 @@ def project(
   gaussians = _replace_invalid(gaussians, valid)
   view = camera.world_to_cam[:3, :3]
   points = gaussians.means @ view.T + camera.world_to_cam[:3, 3]
-  valid &= points[:, 2] > near
-  x, y, z = (
-    jnp.where(valid, points[:, i], 1.0 if i == 2 else 0.0) for i in range(3)
-  )
-  inverse_z = 1 / z
-  xi, eta = x * inverse_z, y * inverse_z
-  tau_x, tau_y = _clamped_tangents(camera, xi, eta)
+  valid &= optics.sees(camera, *(points[:, i] for i in range(3)), near)
+  x, y, z = optics.on_axis_unless(valid, points)
+  imaged = optics.image(camera, x, y, z)
 
   rotation = view @ geometry.quat_to_rotation(gaussians.quats)
   scales = gaussians.scales
   factor = [
     [rotation[:, i, k] * scales[:, k] for k in range(3)] for i in range(3)
   ]
-  gain_x = camera.focal[0] * inverse_z
-  gain_y = camera.focal[1] * inverse_z
-  a = [gain_x * (factor[0][k] - tau_x * factor[2][k]) for k in range(3)]
-  b = [gain_y * (factor[1][k] - tau_y * factor[2][k]) for k in range(3)]
+  a, b = (
+    _times(camera.focal[i] * imaged.gain, imaged.rows[i], factor)
+    for i in range(2)
+  )
   aa, ab, bb = _dot(a, a), _dot(a, b), _dot(b, b)
   normal = _cross(a, b)
   det_sharp = _dot(normal, normal)
@@ -166,13 +163,10 @@ def project(
   opacities = jnp.where(valid, opacities, 0.0)
   level = 2 * jnp.log(jnp.maximum(opacities / ALPHA_MIN, 1.0))
   reach = jnp.sqrt(level * (jnp.maximum(aa, bb) + blur))
-  directions = gaussians.means - camera.position
-  directions = safe_divide(
-    directions, safe_sqrt(jnp.sum(directions**2, -1, keepdims=True))
-  )
+  directions = optics.directions(camera, gaussians.means)
   colors = jnp.maximum(sh.evaluate(gaussians.sh, directions) + 0.5, 0.0)
-  mean_x = camera.focal[0] * xi + camera.center[0]
-  mean_y = camera.focal[1] * eta + camera.center[1]
+  mean_x = camera.focal[0] * imaged.u + camera.center[0]
+  mean_y = camera.focal[1] * imaged.v + camera.center[1]
   onscreen = (mean_x + reach > 0) & (mean_x - reach < camera.width)
   onscreen &= (mean_y + reach > 0) & (mean_y - reach < camera.height)
   inverse_det = 1 / det
@@ -184,7 +178,7 @@ def project(
     ),
     opacities=opacities,
     features=colors,
-    depths=z,
+    depths=optics.depth(camera, x, y, z),
     radii=jax.lax.stop_gradient(jnp.where(valid & onscreen, reach, 0.0)),
   )
 

@@ -36,9 +36,43 @@ def _pytree(*static: str):
   return register
 
 
+@_pytree()
+class Orthographic:
+  """Parallel rays along z; `focal` is px per scene unit."""
+
+
+@_pytree()
+class Distortion:
+  """OpenCV's bending of a pinhole's picture.
+
+  Attributes:
+    radial: [..., 6] k1, k2, k3 of the numerator, k4, k5, k6 of the denominator.
+    tangential: [..., 2] p1, p2.
+    prism: [..., 4] s1, s2 of x, s3, s4 of y.
+  """
+
+  radial: Array
+  tangential: Array
+  prism: Array
+
+
+@_pytree('z_order')
+class Fisheye:
+  """OpenCV's equidistant fisheye: distances on screen go by angles.
+
+  Attributes:
+    coefficients: [..., 4] k1 to k4, of the angle's odd powers from the third.
+    z_order: whether depth is z (static); otherwise it is the distance, which a
+      lens that sees beside and behind itself needs.
+  """
+
+  coefficients: Array
+  z_order: bool = True
+
+
 @_pytree('width', 'height')
 class Camera:
-  """A pinhole camera.
+  """A camera: a pinhole, unless it has a lens.
 
   Attributes:
     world_to_cam: [..., 4, 4] rigid transform, x right, y down, z forward.
@@ -46,6 +80,7 @@ class Camera:
     center: [..., 2] principal point (x, y), px.
     width: columns, px (static).
     height: rows, px (static).
+    lens: what comes before `focal` and `center` in place of x / z and y / z.
   """
 
   world_to_cam: Array
@@ -53,6 +88,7 @@ class Camera:
   center: Array
   width: int
   height: int
+  lens: Orthographic | Distortion | Fisheye | None = None
 
   @property
   def position(self) -> Array:
@@ -118,7 +154,7 @@ class Splats:
     conics: [N, 3] inverse 2D covariance (xx, xy, yy), px^-2.
     opacities: [N] in [0, 1]; 0 where culled.
     features: [N, C], colours for an image.
-    depths: [N] z, scene units.
+    depths: [N] z, scene units; see `Fisheye.z_order`.
     radii: [N] half extent of the 1/255 contour, px; 0 where culled.
   """
 
