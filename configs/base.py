@@ -10,6 +10,7 @@ import importlib
 from pathlib import Path
 
 from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
 
 SIZES = ('smoke', 'cpu', '')
 
@@ -48,7 +49,9 @@ def base(source: str, prior: str) -> ConfigDict:
       representation=dict(
         name='gaussians', capacity=300_000, sh_degree=2, growth=1.05
       ),
-      drawing=dict(blur=0.1, compensation='clamped'),
+      drawing=dict(
+        blur=0.1, compensation='clamped', backend=placeholder(str)
+      ),
       first_fit=dict(num_steps=7000, refine_stop=5000, **steps),
       prior=_prior_section(prior),
       anchor=True,
