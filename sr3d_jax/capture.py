@@ -11,12 +11,13 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
+import jax
 import numpy as np
 
 from sr3d_jax import geometry, lenses
 from sr3d_jax import image as image_lib
 from sr3d_jax.io import colmap
-from sr3d_jax.types import Array, Camera, Scene, Views
+from sr3d_jax.types import Array, Camera, Scene, Views, only_pinholes
 
 Color = tuple[float, float, float]
 MIN_POINTS = 100  # fewer triangulated ones are no use as a start
@@ -200,6 +201,7 @@ def random_points(
 
   Each is seen by half as many cameras as the one that most of them see.
   """
+  only_pinholes(cameras, 'random_points')
   poses = np.asarray(cameras.world_to_cam)
   center = np.asarray(geometry.scene_center(cameras.world_to_cam))
   reach = np.linalg.norm(np.asarray(cameras.position) - center, axis=-1).max()
@@ -220,12 +222,7 @@ def pick(views: Views, chosen: np.ndarray) -> Views:
   weights = views.weights
   return Views(
     images=views.images[chosen],
-    cameras=dataclasses.replace(
-      views.cameras,
-      world_to_cam=views.cameras.world_to_cam[chosen],
-      focal=views.cameras.focal[chosen],
-      center=views.cameras.center[chosen],
-    ),
+    cameras=jax.tree.map(lambda x: x[chosen], views.cameras),
     weights=None if weights is None else weights[chosen],
   )
 

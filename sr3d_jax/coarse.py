@@ -61,10 +61,16 @@ def check_pair(full: Scene, low: Scene, scale: float) -> None:
         f'{fine.height} and shrink={scale:g} makes that {wanted.width} x '
         f'{wanted.height}: change shrink or one of the sizes'
       )
-    for field in ('world_to_cam', 'focal', 'center'):
+    if jax.tree.structure(got.lens) != jax.tree.structure(wanted.lens):
+      raise ValueError(
+        f'the cameras of lr_scene have the lens {got.lens}, those of scene '
+        f'{wanted.lens}: both should come from one reconstruction'
+      )
+    for field in ('world_to_cam', 'focal', 'center', 'lens'):
       # Copies cut to whole pixels may be off by a part of one.
       pair = getattr(got, field), getattr(wanted, field)
-      if not np.allclose(*pair, rtol=1e-2, atol=1e-3):
+      close = functools.partial(np.allclose, rtol=1e-2, atol=1e-3)
+      if not all(jax.tree.leaves(jax.tree.map(close, *pair))):
         raise ValueError(
           f'lr_scene and scene disagree on the {field} of their cameras: both '
           'should come from one reconstruction'

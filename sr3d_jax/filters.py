@@ -22,10 +22,9 @@ def smoothing_scales(
 ) -> Array:
   """Standard deviation [N] of the 3D filter, scene units.
 
-  sqrt(0.2) times the finest sampling interval, z / focal in a pinhole, among the
+  sqrt(0.2) times the finest sampling interval (a pinhole's z / focal) among the
   cameras [V] that see the point (up to 15 % outside the frame, depth > near); a
-  point that no camera sees takes the coarsest interval of those seen (Yu et al.
-  2024).
+  point that none sees takes the coarsest of those seen (Yu et al. 2024).
   """
   size = jnp.asarray([cameras.width, cameras.height], means.dtype)
 

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sr3d_jax.types import Array, Camera
+from sr3d_jax.types import Array, Camera, only_pinholes
 
 NEAR = 1e-3  # scene units; a shadow ray must not meet the surface it leaves
 AMBIENT = (0.42, 0.44, 0.48)  # skylight, slightly blue
@@ -62,6 +62,7 @@ def camera_rays(camera: Camera, pixels: Array) -> tuple[Array, Array]:
     [..., 3] origins and [..., 3] directions whose z in the camera is 1, so that
     the ray's parameter is the depth.
   """
+  only_pinholes(camera, 'camera_rays')
   plane = (pixels - camera.center) / camera.focal
   direction = jnp.concatenate([plane, jnp.ones_like(plane[..., :1])], axis=-1)
   direction = direction @ camera.world_to_cam[:3, :3]

@@ -1,9 +1,9 @@
 """Gaussians + Camera -> Splats -> RenderOutput.
 
 Projection is the local affine (EWA) approximation in square-root form: with
-M = R R_q S the camera-space factor and J the Jacobian of the camera's `optics`,
-the rows a = J_0 M and b = J_1 M give Sigma_xx = a.a, Sigma_xy = a.b,
-Sigma_yy = b.b and det = |a x b|^2, free of cancellation. `blur` with a compensated opacity
+M = R R_q S the camera-space factor and J the Jacobian of `optics`, the rows
+a = J_0 M and b = J_1 M give Sigma_xx = a.a, Sigma_xy = a.b, Sigma_yy = b.b and
+det = |a x b|^2, free of cancellation. `blur` with a compensated opacity
 imitates the pixel (Yu et al. 2024, "Mip-Splatting").
 """
 
@@ -93,13 +93,11 @@ def _cross(u: list[Array], v: list[Array]) -> list[Array]:
   ]
 
 
-def _times(gain: Array, row: optics.Row, factor: list) -> list[Array]:
-  """A row of J, over its gain, times the gain and M: [N] for each column."""
-  used = [(c, m) for c, m in zip(row, factor, strict=True) if c is not None]
-  return [
-    gain * functools.reduce(operator.add, [c * m[k] for c, m in used])
-    for k in range(3)
-  ]
+def _along(row: optics.Row, factor: list[list[Array]], k: int) -> Array:
+  """Entry k of a row of J times M, [N], over the row's gain."""
+  terms = [c * m[k] for c, m in zip(row[:2], factor) if c is not None]
+  total = functools.reduce(operator.add, terms)
+  return total if row[2] is None else total - row[2] * factor[2][k]
 
 
 def project(
@@ -145,10 +143,10 @@ def project(
   factor = [
     [rotation[:, i, k] * scales[:, k] for k in range(3)] for i in range(3)
   ]
-  a, b = (
-    _times(camera.focal[i] * imaged.gain, imaged.rows[i], factor)
-    for i in range(2)
-  )
+  gain_x = camera.focal[0] * imaged.gain
+  gain_y = camera.focal[1] * imaged.gain
+  a = [gain_x * _along(imaged.rows[0], factor, k) for k in range(3)]
+  b = [gain_y * _along(imaged.rows[1], factor, k) for k in range(3)]
   aa, ab, bb = _dot(a, a), _dot(a, b), _dot(b, b)
   normal = _cross(a, b)
   det_sharp = _dot(normal, normal)

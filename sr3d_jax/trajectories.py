@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from sr3d_jax import geometry
 from sr3d_jax.numerics import normalize, safe_norm
-from sr3d_jax.types import Array, Camera
+from sr3d_jax.types import Array, Camera, only_pinholes
 
 # One compilation of a path takes less than its hundred small operations do.
 _path = functools.partial(jax.jit, static_argnames=('num_views', 'closed'))
@@ -142,6 +142,7 @@ def close_up(
   Returns:
     [T] cameras that look at the scene's centre.
   """
+  only_pinholes(cameras, 'close_up')
   path = sinusoid(cameras, num_views, closed=closed)
   away = safe_norm(path.position - geometry.scene_center(cameras.world_to_cam))
   sizes = jnp.asarray([cameras.width, cameras.height])
@@ -215,12 +216,11 @@ def _aim(
   local = radii * jnp.cos(azimuths), radii * jnp.sin(azimuths), heights
   a, b, c = (x[:, None] for x in jnp.broadcast_arrays(*local))
   eyes = around.center + a * first + b * second + c * up
-  many = len(eyes), 2
+  path = jax.tree.map(
+    lambda x: jnp.broadcast_to(x[0], (len(eyes), *x.shape[1:])), cameras
+  )
   return dataclasses.replace(
-    cameras,
-    world_to_cam=geometry.look_at(eyes, around.center, up),
-    focal=jnp.broadcast_to(cameras.focal[0], many),
-    center=jnp.broadcast_to(cameras.center[0], many),
+    path, world_to_cam=geometry.look_at(eyes, around.center, up)
   )
 
 

@@ -116,6 +116,17 @@ class Camera:
     return self.at_size(round(self.width * scale), round(self.height * scale))
 
 
+def only_pinholes(cameras: Camera, reader: str) -> Camera:
+  """Hands cameras to a reader that knows no lens; raises if they have one."""
+  if cameras.lens is not None:
+    raise ValueError(
+      f'{reader} knows only pinholes, got cameras with the lens '
+      f'{type(cameras.lens).__name__}: undistort their pictures, or take the '
+      'cameras without it, dataclasses.replace(cameras, lens=None)'
+    )
+  return cameras
+
+
 @_pytree()
 class Gaussians:
   """Unconstrained 3D Gaussians: what is learnt.

@@ -15,7 +15,8 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 FLOORS = (
   'types numerics files',
-  'geometry sh image lenses raytrace raycast textures io hosts sr3d_kernels',
+  'geometry optics sh image lenses raytrace raycast textures io hosts '
+  'sr3d_kernels',
   'render filters capture coarse trajectories density diffusion losses metrics '
   'optim degrade hessian lineage ordering warp',
   'models fit_step',

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sr3d_jax.files import write_whole
-from sr3d_jax.types import Camera
+from sr3d_jax.types import Camera, only_pinholes
 
 WANTED = ('img_name', 'width', 'height', 'position', 'rotation', 'fx', 'fy')
 
@@ -24,6 +24,7 @@ def save(
   path: str | os.PathLike, cameras: Camera, names: Sequence[str]
 ) -> None:
   """Writes cameras [V] with the names of their images."""
+  only_pinholes(cameras, 'cameras.json')
   world_to_cam = np.asarray(cameras.world_to_cam, np.float64)
   if world_to_cam.shape != (len(names), 4, 4):
     raise ValueError(

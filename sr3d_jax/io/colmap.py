@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from sr3d_jax.files import write_whole
-from sr3d_jax.types import Array, Camera, Views
+from sr3d_jax.types import Array, Camera, Views, only_pinholes
 
 CACHE = pathlib.Path('~/.cache/sr3d_jax/points')
 
@@ -114,6 +114,7 @@ def triangulate(
     [P, 3] points, scene units, and [P, 3] colours in [0, 1]; P is 0 where
     nothing matches.
   """
+  only_pinholes(views.cameras, 'triangulate')
   images = np.round(255 * np.asarray(views.images)).astype(np.uint8)
   path = pathlib.Path(cache).expanduser() / f'{_digest(images, views)}.npz'
   if not path.exists():
