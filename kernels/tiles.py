@@ -59,7 +59,7 @@ def make_lists(
     means2d: [N, 2] px.
     conics: [N, 3] px^-2, positive definite.
     levels: [N] of the forms; splats with none above 0 meet nothing.
-    depths: [N] positive.
+    depths: [N] positive, or None where splats come near to far.
     width: px.
     height: px.
     capacity: slots reserved.
@@ -79,7 +79,13 @@ def make_lists(
     means2d[splats], conics[splats], levels[splats], x, y
   )
   tile = jnp.where(is_met, y * across + x, across * down)
-  tile, splats = _sort(tile, depths[splats], splats, across * down, len(depths))
+  if depths is None:
+    # Slots come in the order of splats, and a stable sort keeps it.
+    tile, splats = jax.lax.sort((tile, splats), num_keys=1, is_stable=True)
+  else:
+    tile, splats = _sort(
+      tile, depths[splats], splats, across * down, len(depths)
+    )
   bounds = jnp.searchsorted(
     tile, jnp.arange(across * down + 1, dtype=tile.dtype)
   )

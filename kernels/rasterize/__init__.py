@@ -20,9 +20,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from sr3d_kernels import tiles
-from sr3d_kernels.rasterize import constants, cpu, reference, xla
+from sr3d_kernels.rasterize import constants, cpu, gpu, reference, xla
 
-BACKENDS = {'cpu': cpu, 'xla': xla, 'reference': reference}
+BACKENDS = {'gpu': gpu, 'cpu': cpu, 'xla': xla, 'reference': reference}
 
 Array = jax.Array
 

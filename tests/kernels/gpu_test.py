@@ -1,0 +1,89 @@
+"""The kernels for GPUs: interpreted on a CPU, and lowered for a device."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import rows_test
+from sr3d_kernels.rasterize import gpu, specs
+
+
+@pytest.fixture
+def drawing(monkeypatch):
+  """Draws on a GPU where there is one, else in the interpreter."""
+  if gpu.unsupported(dtype=jnp.float32) is not None:
+    monkeypatch.setattr(gpu, 'INTERPRET', True)
+    monkeypatch.setattr(gpu, 'STEP', 2)  # half as long to compile
+
+
+@pytest.mark.parametrize(
+  'spec',
+  [
+    rows_test.scene(),
+    rows_test.opaque(),
+    rows_test.only(1),
+    rows_test.scene(channels=11),
+  ],
+  ids=['random', 'saturated', 'one', 'channels'],
+)
+def test_it_agrees_with_the_definition(drawing, spec):
+  rows_test.assert_agrees('gpu', spec)
+
+
+def test_nothing_to_draw_gives_the_background(drawing):
+  spec = rows_test.only(0)
+  planes, grads = rows_test.draw('gpu', spec)
+  np.testing.assert_array_equal(planes[..., :3] - spec.background, 0)
+  np.testing.assert_array_equal(planes[..., 3:], 0)
+  for name in ('means2d', 'conics', 'opacities', 'features', 'abs_probe'):
+    np.testing.assert_array_equal(grads[name], 0)
+
+
+def test_too_small_a_capacity_poisons_everything(drawing):
+  planes, grads = rows_test.draw('gpu', rows_test.crowd())
+  assert np.isnan(planes).all()
+  for name, grad in grads.items():
+    assert np.isnan(grad).all(), name
+
+
+def both_ways(channels, with_abs):
+  """Forward and backward as a function of arrays, and its arguments."""
+  size = {'width': 40, 'height': 24}
+  spec = specs.make_random(3, 20, **size, channels=channels)
+  splats = tuple(map(jnp.asarray, spec.splats))
+
+  def run(splats, cotangents):
+    outputs, residuals = gpu.forward(*splats, **size, capacity=600)
+    grads = gpu.backward(residuals, cotangents, **size, with_abs=with_abs)
+    return outputs, grads
+
+  cotangents = jnp.zeros((24, 40, channels)), jnp.zeros((24, 40))
+  return run, (splats, cotangents)
+
+
+def abstract_h100():
+  """Makes jax lower for a device that need not be there."""
+  if not hasattr(jax.sharding, 'AbstractDevice'):
+    pytest.skip(f'jax {jax.__version__} knows no abstract device')
+  device = jax.sharding.AbstractDevice(
+    device_kind='NVIDIA H100', num_cores=132, platform='cuda'
+  )
+  mesh = jax.sharding.AbstractMesh((), (), abstract_device=device)
+  return jax.sharding.use_abstract_mesh(mesh)
+
+
+@pytest.mark.parametrize('channels, with_abs', [(4, True), (21, False)])
+def test_both_kernels_lower_for_cuda(channels, with_abs):
+  run, args = both_ways(channels, with_abs)
+  with abstract_h100():
+    traced = jax.jit(run).trace(*args)
+    text = traced.lower(lowering_platforms=('cuda',)).as_text()
+  assert text.count('custom_call @mosaic_gpu') == 2
+
+
+def test_it_says_what_it_needs():
+  assert 'float64' in gpu.unsupported(dtype=jnp.float64)
+  if jax.default_backend() == 'cpu':
+    assert gpu.unsupported(dtype=jnp.float32) == (
+      'it draws on a GPU, and the device is a cpu'
+    )

@@ -1,0 +1,135 @@
+"""Rows hold each tile's list, near to far; scenes for the kernels on them."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import rasterize_test as contract
+from sr3d_kernels import tiles
+from sr3d_kernels.rasterize import rows, specs, xla
+
+WIDTH, HEIGHT = 33, 18  # three tiles across, one row of pixels in the last two
+NUM, CAPACITY = 200, 900
+
+
+def scene(seed=3, channels=3):
+  return specs.make_random(seed, NUM, WIDTH, HEIGHT, channels)
+
+
+def opaque():
+  """Eight walls before a full scene: no pixel sees the second bucket."""
+  splats = means2d, conics, opacities, _, depths = tuple(
+    np.array(x) for x in scene().splats
+  )
+  means2d[:8], conics[:8] = [17, 9], [1e-5, 0, 1e-5]
+  opacities[:8], depths[:8] = 0.7, np.linspace(0.5, 0.9, 8)
+  return scene()._replace(splats=splats)
+
+
+def only(num):
+  """The first `num` of a scene; the others are too faint to draw."""
+  return contract.replace(scene(), 'opacities', slice(num, None), 1 / 255)
+
+
+def crowd():
+  """More pairs than `CAPACITY`."""
+  return contract.replace(scene(), 'conics', slice(None), [1e-4, 0, 1e-4])
+
+
+@functools.cache
+def _compiled(backend, channels):
+  options = {'backend': backend, 'capacity': CAPACITY}
+  spec = scene(channels=channels)
+  return jax.jit(functools.partial(contract._run, spec, options))
+
+
+def draw(backend, spec):
+  """Image, alpha and depth; gradients by name. Compiled once a backend."""
+  planes, grads = _compiled(backend, spec.background.shape[0])(spec.splats)
+  return np.asarray(planes), {k: np.asarray(v) for k, v in grads.items()}
+
+
+def assert_agrees(backend, spec):
+  """Holds a backend to the definition, by the rule of its tests."""
+  wanted, wanted_grads = draw('reference', spec)
+  got, grads = draw(backend, spec)
+  scale = np.array([1] * (got.shape[-1] - 1) + [5])
+  assert (np.abs(got - wanted) / scale).max() <= 2e-6
+  for name, wanted in wanted_grads.items():
+    if np.any(wanted):
+      assert contract.relative(grads[name], wanted) <= 5e-6, name
+    else:
+      np.testing.assert_array_equal(grads[name], 0)
+
+
+def test_buckets_hold_the_lists_of_tiles_and_nothing_else():
+  spec = scene()
+  means2d, conics, opacities, features, depths = map(jnp.asarray, spec.splats)
+  size = {'width': WIDTH, 'height': HEIGHT, 'capacity': CAPACITY}
+
+  @jax.jit
+  def make():
+    levels = xla.levels(opacities)
+    lists = tiles.make_lists(means2d, conics, levels, depths, **size)
+    splats = means2d, conics, opacities, features, depths
+    return lists, rows.make(*splats, **size)
+
+  lists, laid = jax.tree.map(np.asarray, make())
+  assert not laid.overflow
+  assert laid.first[-1] < len(laid.tile)
+  lengths = lists.ends - lists.starts
+  assert lengths.max() > rows.BUCKET > lengths.min()
+  for tile, (start, end) in enumerate(zip(lists.starts, lists.ends)):
+    first, last = laid.first[tile], laid.first[tile + 1]
+    np.testing.assert_array_equal(laid.tile[first:last], tile)
+    splats = laid.splats[first:last].reshape(-1)
+    np.testing.assert_array_equal(
+      splats[: end - start], lists.splats[start:end]
+    )
+    np.testing.assert_array_equal(splats[end - start :], NUM)
+  np.testing.assert_array_equal(laid.tile[laid.first[-1] :], len(lists.starts))
+  np.testing.assert_array_equal(laid.splats[laid.first[-1] :], NUM)
+  assert laid.table.shape[-1] == rows.LANES
+  used = laid.splats < NUM
+  np.testing.assert_array_equal(
+    laid.table[used][:, :2], spec.splats[0][laid.splats[used]]
+  )
+
+
+def test_a_row_shades_like_the_definition_and_no_row_shades_nothing():
+  x, y = rows.centers()
+  table = rows._make_table(
+    jnp.array([[5.25, 9.5]]), jnp.array([[0.3, 0.1, 0.2]]),
+    jnp.array([0.8]), jnp.ones((1, 11)),
+  )  # fmt: skip
+  assert table.shape == (2, 2 * rows.LANES)
+  alpha, dx, dy = rows.shade(table[0, : rows.CHANNELS], x, y)
+  raw = 0.8 * np.exp(-0.15 * dx**2 - 0.1 * dx * dy - 0.1 * dy**2)
+  np.testing.assert_allclose(alpha, np.where(raw > 1 / 255, raw, 0), atol=1e-6)
+  np.testing.assert_array_equal(dx, 5.25 - np.tile(np.arange(16) + 0.5, 16))
+  np.testing.assert_array_equal(rows.shade(table[1, :6], x, y)[0], 0)
+
+
+def test_splitting_and_joining_an_image_changes_nothing():
+  image = jnp.arange(HEIGHT * WIDTH * 2.0).reshape(HEIGHT, WIDTH, 2)
+  planes = rows.split(image)
+  assert planes.shape == (6, 2, 256)
+  # The second pixel of the second row of the second tile.
+  np.testing.assert_array_equal(planes[1, :, 17], image[1, 17])
+  np.testing.assert_array_equal(rows.join(planes, WIDTH, HEIGHT), image)
+
+
+def test_sums_of_buckets_that_were_not_drawn_are_dropped():
+  sums = jnp.ones((2, rows.BUCKET, rows.LANES)).at[1].set(jnp.nan)
+  splats = jnp.full((2, rows.BUCKET), 2).at[:, :3].set(jnp.array([0, 1, 1]))
+  grads = rows.add_up(
+    sums, splats, jnp.array([True, False]),
+    jnp.array([[2.0, 0, 1], [1, 0, 1]]), jnp.array([0.5, 0.25]), 3,
+  )  # fmt: skip
+  means2d, conics, opacities, channels, absolute = map(np.asarray, grads)
+  np.testing.assert_array_equal(means2d, [[2, 1], [2, 2]])
+  np.testing.assert_array_equal(conics, [[0.5, 1, 0.5], [1, 2, 1]])
+  np.testing.assert_array_equal(opacities, [-2, -8])
+  np.testing.assert_array_equal(channels, [[1] * 3, [2] * 3])
+  np.testing.assert_array_equal(absolute, [[1, 1], [2, 2]])
