@@ -32,7 +32,7 @@ clean:
 # The stamp lies inside the environment, so a new one is filled anew. One whose
 # Python is gone or too old is made again; a good one is only brought up to date.
 # uv installs what uv.lock says; where it is missing or fails, pip resolves.
-NATIVE := $(wildcard kernels/rasterize/cpu/*)
+NATIVE := $(wildcard kernels/native/* kernels/*/cpu/*)
 RECENT := import sys; sys.exit(sys.version_info < (3, 11))
 $(INSTALLED): setup.py pyproject.toml $(wildcard uv.lock) $(NATIVE)
 	@$(PYTHON) -c '$(RECENT)' || \

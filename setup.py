@@ -35,9 +35,9 @@ EXTRAS = {
 OURS = ['sr3d_jax', 'sr3d_jax.*', 'experiments', 'configs', 'configs.*']
 KERNELS = find_packages(include=['kernels', 'kernels.*'])
 
-# The native rasteriser, loaded through jax.ffi and not a Python module. It is
+# The native kernels, loaded through jax.ffi and not a Python module. They are
 # built for this machine, or with SR3D_PORTABLE=1 for any of its family.
-SOURCES = Path('kernels/rasterize/cpu')
+SOURCES = [Path('kernels/native'), *sorted(Path('kernels').glob('*/cpu'))]
 FLAGS = [
   '-std=c++17',
   '-O3',
@@ -48,9 +48,10 @@ FLAGS = [
   '-Wno-psabi',
 ]
 NATIVE = Extension(
-  'sr3d_kernels.rasterize._cpu',
-  sources=sorted(map(str, SOURCES.glob('*.cc'))),
-  depends=sorted(map(str, SOURCES.glob('*.h'))),
+  'sr3d_kernels._native',
+  sources=[str(x) for folder in SOURCES for x in sorted(folder.glob('*.cc'))],
+  depends=[str(x) for folder in SOURCES for x in sorted(folder.glob('*.h'))],
+  include_dirs=['kernels/native'],
   extra_compile_args=FLAGS
   + ([] if os.environ.get('SR3D_PORTABLE') else ['-march=native']),
   language='c++',
@@ -59,21 +60,21 @@ NATIVE = Extension(
 
 
 class BuildWhereAble(build_ext):
-  """Builds the native rasteriser; without a compiler, says what is lost."""
+  """Builds the native kernels; without a compiler, says what is lost."""
 
   def build_extension(self, ext):
     """Compiles one extension, or leaves it out with one line."""
     try:
       import jaxlib  # its headers; see pyproject.toml
 
-      ext.include_dirs = [str(Path(jaxlib.__file__).parent / 'include')]
+      ext.include_dirs.append(str(Path(jaxlib.__file__).parent / 'include'))
       super().build_extension(ext)
     except Exception as error:
       reason = str(error).splitlines()[0]
       print(
-        'sr3d_jax: the native rasteriser was not built, so that drawing on a '
-        'CPU takes some ten times as long; install g++ or clang++ and install '
-        f'again ({reason})'
+        'sr3d_jax: the native kernels were not built, so that drawing and '
+        'fitting on a CPU take several times as long; install g++ or clang++ '
+        f'and install again ({reason})'
       )
 
 

@@ -1,15 +1,10 @@
 """Losses between images [..., H, W, C], float32 in [0, 1]: small is good."""
 
-import jax
 import jax.numpy as jnp
+from sr3d_kernels.ssim import ssim_map
 
-from sr3d_jax.image import filter_separable, gaussian_taps
 from sr3d_jax.numerics import safe_divide
 from sr3d_jax.types import Array
-
-# The window and the stabilisers of Wang et al. 2004, as in 3DGS.
-SSIM_RADIUS, SSIM_SIGMA = 5, 1.5
-SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2
 
 
 def l1(images: Array, targets: Array, weights: Array | None = None) -> Array:
@@ -37,32 +32,9 @@ def charbonnier(
   return _mean(jnp.sqrt(difference * difference + epsilon**2), weights)
 
 
-def ssim_map(images: Array, targets: Array) -> Array:
-  """Structural similarity at each pixel, by the convention of 3DGS.
-
-  (2 μxμy + C1)(2 σxy + C2) / ((μx² + μy² + C1)(σx² + σy² + C2)) over an 11 x 11
-  Gaussian window of sigma 1.5; beyond the border there are zeros (Wang et al.
-  2004, "Image Quality Assessment").
-
-  Args:
-    images: [..., H, W, C].
-    targets: as `images`.
-
-  Returns:
-    [..., H, W, C], at most 1.
-  """
-  _check(images, targets)
-  x, y = _window(images), _window(targets)
-  squares = _window(images * images + targets * targets)
-  product = _window(images * targets)
-  means = x * x + y * y
-  luminance = (2 * x * y + SSIM_C1) / (means + SSIM_C1)
-  structure = (2 * (product - x * y) + SSIM_C2) / (squares - means + SSIM_C2)
-  return luminance * structure
-
-
 def dssim(images: Array, targets: Array, weights: Array | None = None) -> Array:
   """One minus the mean structural similarity; 0 where all weights are 0."""
+  _check(images, targets)
   return _mean(1 - ssim_map(images, targets), weights)
 
 
@@ -87,23 +59,6 @@ def photometric(
   absolute = l1(images, targets, weights)
   structural = dssim(images, targets, weights)
   return (1 - dssim_weight) * absolute + dssim_weight * structural
-
-
-@jax.custom_vjp
-def _window(images: Array) -> Array:
-  """Averages over the SSIM window.
-
-  With symmetric taps and zeros outside this is its own transpose. Saying so
-  makes the gradient a blur too, several times faster than transposed slices.
-  """
-  taps = gaussian_taps(SSIM_SIGMA, SSIM_RADIUS)
-  return filter_separable(images, taps, pad='constant')
-
-
-_window.defvjp(
-  lambda images: (_window(images), None),
-  lambda _, cotangent: (_window(cotangent),),
-)
 
 
 def _mean(values: Array, weights: Array | None) -> Array:

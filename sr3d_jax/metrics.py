@@ -32,7 +32,7 @@ def ssim(images: Array, targets: Array, weights: Array | None = None) -> Array:
   """Mean structural similarity [...], as papers report it.
 
   11 x 11 Gaussian window of sigma 1.5 at the pixels where it fits (no padding,
-  unlike `losses.ssim_map`), K = (0.01, 0.03), mean over RGB. Pixels of weight 0
+  unlike `ssim_map`), K = (0.01, 0.03), mean over RGB. Pixels of weight 0
   are taken from the targets first, so that they spoil no window; they still
   count, as equal.
   """

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -24,8 +25,9 @@ class Threads {
   }
 
   // Runs body(i) for every i in [0, n), in any order, and returns when all are
-  // done. The caller takes part, so the loop ends even where every other thread
-  // waits in a loop of its own; helpers that start too late find nothing to do.
+  // done; rethrows the first exception. The caller takes part, so the loop ends
+  // even where every other thread waits in a loop of its own; helpers that start
+  // too late find nothing to do.
   template <typename Body>
   void loop(int64_t n, const Body& body) {
     struct State {
@@ -33,14 +35,23 @@ class Threads {
       std::mutex mutex;
       std::condition_variable finished;
       int64_t done = 0;
+      std::exception_ptr error;
     };
     auto state = std::make_shared<State>();
     // `body` outlives every call of it: none starts once all n are taken.
     auto work = [state, n, &body] {
       int64_t count = 0;
-      for (int64_t i; (i = state->next.fetch_add(1)) < n; ++count) body(i);
+      std::exception_ptr error;
+      for (int64_t i; (i = state->next.fetch_add(1)) < n; ++count) {
+        try {
+          if (!error) body(i);
+        } catch (...) {
+          error = std::current_exception();
+        }
+      }
       if (count == 0) return;
       std::lock_guard<std::mutex> lock(state->mutex);
+      if (!state->error) state->error = error;
       state->done += count;
       if (state->done == n) state->finished.notify_one();
     };
@@ -51,6 +62,7 @@ class Threads {
     work();
     std::unique_lock<std::mutex> lock(state->mutex);
     state->finished.wait(lock, [&] { return state->done == n; });
+    if (state->error) std::rethrow_exception(state->error);
   }
 
   // Runs body(chunk, begin, end) over equal parts of [0, n).

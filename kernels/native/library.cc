@@ -1,0 +1,45 @@
+// What Python asks of the library before it makes a call.
+
+#include "xla/ffi/api/c_api.h"
+
+#pragma GCC visibility push(default)
+
+extern "C" {
+
+// Whether this processor has what the compiler was allowed to use.
+int sr3d_runs_here() {
+#if defined(__x86_64__)
+#if defined(__AVX512F__)
+  if (!__builtin_cpu_supports("avx512f")) return 0;
+#endif
+#if defined(__AVX2__)
+  if (!__builtin_cpu_supports("avx2")) return 0;
+#endif
+#if defined(__FMA__)
+  if (!__builtin_cpu_supports("fma")) return 0;
+#endif
+#endif
+  return 1;
+}
+
+// 1000 * major + minor of the interface that it was built for.
+int sr3d_ffi_version() {
+  return 1000 * XLA_FFI_API_MAJOR + XLA_FFI_API_MINOR;
+}
+
+// The widest vectors that the compiler was allowed to use.
+const char* sr3d_simd() {
+#if defined(__AVX512F__)
+  return "AVX-512";
+#elif defined(__AVX2__)
+  return "AVX2";
+#elif defined(__ARM_NEON)
+  return "NEON";
+#else
+  return "baseline";
+#endif
+}
+
+}  // extern "C"
+
+#pragma GCC visibility pop

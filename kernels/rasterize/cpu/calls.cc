@@ -1,0 +1,104 @@
+// The two calls that Python makes.
+
+#include "ffi.h"
+
+#include "composite.h"
+#include "lists.h"
+
+namespace sr3d {
+namespace {
+
+namespace ffi = xla::ffi;
+
+struct Workspace {
+  ListsWorkspace lists;
+  Buffer<float> rows;
+};
+
+Inputs inputs_of(const Array& means2d, const Array& conics,
+                 const Array& opacities, const Array& channels,
+                 const Array& depths, int64_t width, int64_t height) {
+  const auto shape = channels.dimensions();
+  return {shape[0],
+          static_cast<int>(shape[1]),
+          static_cast<int>(width),
+          static_cast<int>(height),
+          means2d.typed_data(),
+          conics.typed_data(),
+          opacities.typed_data(),
+          channels.typed_data(),
+          depths.typed_data()};
+}
+
+ffi::Error forward(ffi::ThreadPool pool, Array means2d, Array conics,
+                   Array opacities, Array channels, Array depths, Result image,
+                   Result transmittance, int64_t width, int64_t height) {
+  return guarded("rasterize", [&] {
+    Threads threads(pool);
+    Lease<Workspace> work;
+    const Inputs in = inputs_of(means2d, conics, opacities, channels, depths,
+                                width, height);
+    const Lists lists = make_lists(in, threads, work->lists);
+    draw(in, lists, threads,
+         {image->typed_data(), transmittance->typed_data()});
+  });
+}
+
+ffi::Error backward(ffi::ThreadPool pool, Array means2d, Array conics,
+                    Array opacities, Array channels, Array depths, Array image,
+                    Array transmittance, Array v_image, Array v_transmittance,
+                    Result v_means2d, Result v_conics, Result v_opacities,
+                    Result v_channels, Result absolute, int64_t width,
+                    int64_t height, bool with_abs) {
+  return guarded("rasterize", [&] {
+    Threads threads(pool);
+    Lease<Workspace> work;
+    const Inputs in = inputs_of(means2d, conics, opacities, channels, depths,
+                                width, height);
+    const Lists lists = make_lists(in, threads, work->lists);
+    pull(in, lists, threads,
+         {image.typed_data(), transmittance.typed_data(), v_image.typed_data(),
+          v_transmittance.typed_data(), with_abs},
+         work->rows,
+         {v_means2d->typed_data(), v_conics->typed_data(),
+          v_opacities->typed_data(), v_channels->typed_data(),
+          absolute->typed_data()});
+  });
+}
+
+}  // namespace
+}  // namespace sr3d
+
+SR3D_CALL(sr3d_rasterize_forward, sr3d::forward,
+          xla::ffi::Ffi::Bind()
+              .Ctx<xla::ffi::ThreadPool>()
+              .Arg<sr3d::Array>()  // means2d
+              .Arg<sr3d::Array>()  // conics
+              .Arg<sr3d::Array>()  // opacities
+              .Arg<sr3d::Array>()  // channels
+              .Arg<sr3d::Array>()  // depths
+              .Ret<sr3d::Array>()  // image
+              .Ret<sr3d::Array>()  // transmittance
+              .Attr<int64_t>("width")
+              .Attr<int64_t>("height"))
+
+SR3D_CALL(sr3d_rasterize_backward, sr3d::backward,
+          xla::ffi::Ffi::Bind()
+              .Ctx<xla::ffi::ThreadPool>()
+              .Arg<sr3d::Array>()  // means2d
+              .Arg<sr3d::Array>()  // conics
+              .Arg<sr3d::Array>()  // opacities
+              .Arg<sr3d::Array>()  // channels
+              .Arg<sr3d::Array>()  // depths
+              .Arg<sr3d::Array>()  // image
+              .Arg<sr3d::Array>()  // transmittance
+              .Arg<sr3d::Array>()  // v_image
+              .Arg<sr3d::Array>()  // v_transmittance
+              .Ret<sr3d::Array>()  // v_means2d
+              .Ret<sr3d::Array>()  // v_conics
+              .Ret<sr3d::Array>()  // v_opacities
+              .Ret<sr3d::Array>()  // v_channels
+              .Ret<sr3d::Array>()  // absolute
+              .Attr<int64_t>("width")
+              .Attr<int64_t>("height")
+              .Attr<bool>("with_abs"))
