@@ -14,7 +14,6 @@ import warnings
 import jax
 import jax.numpy as jnp
 
-
 _CALLS = (
   'sr3d_rasterize_forward',
   'sr3d_rasterize_backward',

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from sr3d_kernels import tiles
+from sr3d_kernels import native, tiles
 from sr3d_kernels.rasterize import constants, cpu, gpu, reference, xla
 
 BACKENDS = {'gpu': gpu, 'cpu': cpu, 'xla': xla, 'reference': reference}
@@ -120,6 +120,8 @@ def rasterize(
     means2d, conics, opacities, features, depths = arrays
   size = {'width': width, 'height': height}
   name = _choose(backend, **size, dtype=jnp.result_type(*arrays))
+  if backend is None and name == 'xla':
+    native.warn_if_missing()
   num_slots = jnp.int32(0)
   if BACKENDS[name].NEEDS_CAPACITY:
     num_slots = count_slots(means2d, conics, opacities, depths, **size)

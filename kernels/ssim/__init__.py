@@ -43,12 +43,11 @@ def ssim_map(
       'ssim_map wants two arrays of one shape [..., H, W, C], got '
       f'{images.shape} and {targets.shape}'
     )
-  shape = images.shape
-  batch = (-1, *shape[-3:])
-  name = _choose(backend, jax.numpy.result_type(images, targets))
-  return _map(name, images.reshape(batch), targets.reshape(batch)).reshape(
-    shape
-  )
+  name = _choose(backend, jnp.result_type(images, targets))
+  images, targets = jnp.asarray(images), jnp.asarray(targets)
+  batch = (-1, *images.shape[-3:])
+  values = _map(name, images.reshape(batch), targets.reshape(batch))
+  return values.reshape(images.shape)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
