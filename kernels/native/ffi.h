@@ -31,7 +31,7 @@ xla::ffi::Error guarded(const char* name, const Body& body) {
 }  // namespace sr3d
 
 // Declares a call by its name in Python, its function and its binding.
-#define SR3D_CALL(name, function, binding)            \
-  _Pragma("GCC visibility push(default)")             \
-  XLA_FFI_DEFINE_HANDLER_SYMBOL(name, function, binding); \
+#define SR3D_CALL(name, function, binding)                    \
+  _Pragma("GCC visibility push(default)")                     \
+      XLA_FFI_DEFINE_HANDLER_SYMBOL(name, function, binding); \
   _Pragma("GCC visibility pop")

@@ -53,13 +53,12 @@ inline bool any_above(Lanes x, float bound) {
 
 inline Lanes minimum(Lanes x, Lanes y) { return x < y ? x : y; }
 
-inline Lanes magnitude(Lanes x) {
-  return (Lanes)((Bits)x & 0x7fffffffu);
-}
+inline Lanes magnitude(Lanes x) { return (Lanes)((Bits)x & 0x7fffffffu); }
 
 // 2^x to a relative error of 1e-7, for |x| <= 120: adding the large constant
-// leaves the rounded integer in the low bits of the float, and the polynomial is
-// a minimax fit of 2^f on |f| <= 1/2. Beyond that range the value is arbitrary.
+// leaves the rounded integer in the low bits of the float, and the polynomial
+// is a minimax fit of 2^f on |f| <= 1/2. Beyond that range the value is
+// arbitrary.
 inline Lanes exp2(Lanes x) {
   constexpr float rounder = 12582912.0f;  // 1.5 * 2^23
   const Lanes shifted = x + rounder;
@@ -75,6 +74,7 @@ inline Lanes exp2(Lanes x) {
 
 // Lane i of the result is the sum over the lanes of rows[i]. Each round halves
 // the number of vectors: 15 additions in place of 64.
+// clang-format off
 inline Lanes transposed_sum(const Lanes rows[kLanes]) {
   Lanes a[8], b[4], c[2];
   for (int i = 0; i < 8; ++i) {
@@ -104,5 +104,6 @@ inline Lanes transposed_sum(const Lanes rows[kLanes]) {
          __builtin_shufflevector(x, y, 1, 17, 3, 19, 5, 21, 7, 23,
                                  9, 25, 11, 27, 13, 29, 15, 31);
 }
+// clang-format on
 
 }  // namespace sr3d

@@ -23,9 +23,7 @@ int sr3d_runs_here() {
 }
 
 // 1000 * major + minor of the interface that it was built for.
-int sr3d_ffi_version() {
-  return 1000 * XLA_FFI_API_MAJOR + XLA_FFI_API_MINOR;
-}
+int sr3d_ffi_version() { return 1000 * XLA_FFI_API_MAJOR + XLA_FFI_API_MINOR; }
 
 // The widest vectors that the compiler was allowed to use.
 const char* sr3d_simd() {

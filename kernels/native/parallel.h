@@ -26,8 +26,8 @@ class Threads {
 
   // Runs body(i) for every i in [0, n), in any order, and returns when all are
   // done; rethrows the first exception. The caller takes part, so the loop ends
-  // even where every other thread waits in a loop of its own; helpers that start
-  // too late find nothing to do.
+  // even where every other thread waits in a loop of its own; helpers that
+  // start too late find nothing to do.
   template <typename Body>
   void loop(int64_t n, const Body& body) {
     struct State {

@@ -1,8 +1,7 @@
 // The two calls that Python makes.
 
-#include "ffi.h"
-
 #include "composite.h"
+#include "ffi.h"
 #include "lists.h"
 
 namespace sr3d {
@@ -36,8 +35,8 @@ ffi::Error forward(ffi::ThreadPool pool, Array means2d, Array conics,
   return guarded("rasterize", [&] {
     Threads threads(pool);
     Lease<Workspace> work;
-    const Inputs in = inputs_of(means2d, conics, opacities, channels, depths,
-                                width, height);
+    const Inputs in =
+        inputs_of(means2d, conics, opacities, channels, depths, width, height);
     const Lists lists = make_lists(in, threads, work->lists);
     draw(in, lists, threads,
          {image->typed_data(), transmittance->typed_data()});
@@ -53,8 +52,8 @@ ffi::Error backward(ffi::ThreadPool pool, Array means2d, Array conics,
   return guarded("rasterize", [&] {
     Threads threads(pool);
     Lease<Workspace> work;
-    const Inputs in = inputs_of(means2d, conics, opacities, channels, depths,
-                                width, height);
+    const Inputs in =
+        inputs_of(means2d, conics, opacities, channels, depths, width, height);
     const Lists lists = make_lists(in, threads, work->lists);
     pull(in, lists, threads,
          {image.typed_data(), transmittance.typed_data(), v_image.typed_data(),

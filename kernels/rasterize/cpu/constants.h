@@ -1,4 +1,5 @@
-// The constants of compositing: those of ../constants.py, which a test compares.
+// The constants of compositing: those of ../constants.py, which a test
+// compares.
 
 #pragma once
 

@@ -6,7 +6,8 @@
 namespace sr3d {
 namespace {
 
-// C channels of splats that hold C; 0 for as many as `in` says, read from there.
+// C channels of splats that hold C; 0 for as many as `in` says, read from
+// there.
 template <int C>
 void draw_tile(const Inputs& in, const Lists& lists, int index,
                const Drawing& out) {
@@ -22,15 +23,15 @@ void draw_tile(const Inputs& in, const Lists& lists, int index,
   uint32_t alive = 0xffffu >> (kTile - tile.rows);
   const Entry* end = lists.entries + lists.starts[index + 1];
   for (const Entry* e = lists.entries + lists.starts[index]; e < end; ++e) {
-    __builtin_prefetch(lists.splats + (e + std::min(end - e - 1, kAhead))->splat);
+    __builtin_prefetch(lists.splats +
+                       (e + std::min(end - e - 1, kAhead))->splat);
     const Splat& s = lists.splats[e->splat];
     const float* values =
         C ? s.channels : in.channels + int64_t{e->splat} * channels;
     const Columns columns(s, tile);
     for (uint32_t rows = rows_met(s, tile, alive); rows; rows &= rows - 1) {
       const int row = __builtin_ctz(rows);
-      const Lanes exponent =
-          exponents(s, columns, s.y - (tile.y + row + 0.5f));
+      const Lanes exponent = exponents(s, columns, s.y - (tile.y + row + 0.5f));
       if (!any_above(exponent, kLog2AlphaBelow)) continue;
       const Step step = advance(light[row], alphas(exponent));
       light[row] = step.after;

@@ -20,7 +20,7 @@ struct Entry {
 };
 
 struct Lists {
-  int across, down;        // tiles
+  int across, down;  // tiles
   int64_t num_visible;
   int64_t num_slots;
   const Splat* splats;     // [N]

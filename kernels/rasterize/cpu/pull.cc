@@ -19,23 +19,25 @@ int row_size(int channels) { return kGeometry + (channels + 3) / 4 * 4; }
 int count_live_channels(const Inputs& in, Threads& threads, const float* v) {
   const int channels = in.num_channels;
   std::vector<int> live(in.height, 0);
-  threads.chunks(in.height, threads.count(), [&](int64_t, int64_t a, int64_t b) {
-    for (int64_t y = a; y < b; ++y) {
-      const float* row = v + y * in.width * channels;
-      int last = 0;
-      for (int64_t i = 0; i < int64_t{in.width} * channels; i += channels) {
-        for (int k = last; k < channels; ++k) {
-          if (row[i + k] != 0) last = k + 1;  // true for NaN
+  threads.chunks(
+      in.height, threads.count(), [&](int64_t, int64_t a, int64_t b) {
+        for (int64_t y = a; y < b; ++y) {
+          const float* row = v + y * in.width * channels;
+          int last = 0;
+          for (int64_t i = 0; i < int64_t{in.width} * channels; i += channels) {
+            for (int k = last; k < channels; ++k) {
+              if (row[i + k] != 0) last = k + 1;  // true for NaN
+            }
+          }
+          live[y] = last;
         }
-      }
-      live[y] = last;
-    }
-  });
+      });
   return *std::max_element(live.begin(), live.end());
 }
 
-// The walk of `draw_tile` again, near to far, with one scalar a pixel beside the
-// light: S = sum over splats to come of w u, plus T dL/dT, with u = v . channels.
+// The walk of `draw_tile` again, near to far, with one scalar a pixel beside
+// the light: S = sum over splats to come of w u, plus T dL/dT, with u = v .
+// channels.
 //   S <- S - w u,  dL/dalpha = T u - S / (1 - alpha)
 // C live channels, 0 for `live`, of in.num_channels.
 template <int C>
@@ -69,7 +71,8 @@ void pull_tile(const Inputs& in, const Lists& lists, int index,
   const Entry* end = lists.entries + lists.starts[index + 1];
   const Entry* e = lists.entries + lists.starts[index];
   for (; e < end && alive; ++e) {
-    __builtin_prefetch(lists.splats + (e + std::min(end - e - 1, kAhead))->splat);
+    __builtin_prefetch(lists.splats +
+                       (e + std::min(end - e - 1, kAhead))->splat);
     const Splat& s = lists.splats[e->splat];
     const float* values =
         C ? s.channels : in.channels + int64_t{e->splat} * channels;
@@ -101,7 +104,8 @@ void pull_tile(const Inputs& in, const Lists& lists, int index,
       s1 += slope * dy;
       s2 += slope * (dy * dy);
       if (pull.with_abs) {
-        const float xx = -2 * kLn2 * s.a, xy = -kLn2 * s.b, yy = -2 * kLn2 * s.c;
+        const float xx = -2 * kLn2 * s.a, xy = -kLn2 * s.b,
+                    yy = -2 * kLn2 * s.c;
         abs_x += magnitude(slope * (columns.dx * xx + xy * dy));
         abs_y += magnitude(slope * (columns.dx * xy + yy * dy));
       }
@@ -153,7 +157,7 @@ void pull(const Inputs& in, const Lists& lists, Threads& threads,
   const int size = row_size(in.num_channels);
   float* rows = workspace.get(lists.num_slots * size);
   const bool fits = in.num_channels <= kInlineChannels;
-  const auto one = !fits        ? pull_tile<0>
+  const auto one = !fits       ? pull_tile<0>
                    : live == 4 ? pull_tile<4>
                    : live == 3 ? pull_tile<3>
                    : live == 2 ? pull_tile<2>
@@ -170,17 +174,18 @@ void pull(const Inputs& in, const Lists& lists, Threads& threads,
   std::fill_n(out.absolute, 2 * in.num_splats, 0.0f);
   threads.chunks(lists.num_visible, lists.num_visible / 2048 + 1,
                  [&](int64_t, int64_t begin, int64_t end) {
-    const int used = kGeometry + active;
-    std::vector<float> sums(used);
-    for (int64_t i = begin; i < end; ++i) {
-      std::fill(sums.begin(), sums.end(), 0.0f);
-      for (uint32_t slot = lists.first[i]; slot < lists.first[i + 1]; ++slot) {
-        const float* row = rows + int64_t{slot} * size;
-        for (int k = 0; k < used; ++k) sums[k] += row[k];
-      }
-      pull_splat(in, sums.data(), active, lists.order[i], out);
-    }
-  });
+                   const int used = kGeometry + active;
+                   std::vector<float> sums(used);
+                   for (int64_t i = begin; i < end; ++i) {
+                     std::fill(sums.begin(), sums.end(), 0.0f);
+                     for (uint32_t slot = lists.first[i];
+                          slot < lists.first[i + 1]; ++slot) {
+                       const float* row = rows + int64_t{slot} * size;
+                       for (int k = 0; k < used; ++k) sums[k] += row[k];
+                     }
+                     pull_splat(in, sums.data(), active, lists.order[i], out);
+                   }
+                 });
 }
 
 }  // namespace sr3d

@@ -12,18 +12,18 @@ namespace sr3d {
 
 constexpr int kInlineChannels = 4;  // fit into the record; more stay outside
 
-// raw alpha = 2^(a dx^2 + b dx dy + c dy^2 + l), (dx, dy) = mean - pixel: log2(e)
-// and the opacity are folded in, so that one exponential gives it and exponents
-// alone tell where it is below the least alpha. The last five fields bound the
-// ellipse where it is not.
+// raw alpha = 2^(a dx^2 + b dx dy + c dy^2 + l), (dx, dy) = mean - pixel:
+// log2(e) and the opacity are folded in, so that one exponential gives it and
+// exponents alone tell where it is below the least alpha. The last five fields
+// bound the ellipse where it is not.
 struct alignas(64) Splat {
   float x, y;  // mean, px
   float a, b, c, l;
   float channels[kInlineChannels];
   float extent_x, extent_y;  // half the bounding box, px
   float slope;               // of the line of the chords' centres
-  float chord0, chord1;      // half chord at height v: sqrt(chord0 - chord1 v^2)
-  float top;                 // height of the rightmost point over the mean, px
+  float chord0, chord1;  // half chord at height v: sqrt(chord0 - chord1 v^2)
+  float top;             // height of the rightmost point over the mean, px
 };
 static_assert(sizeof(Splat) == 64, "a splat must be one cache line");
 

@@ -20,7 +20,8 @@ struct Tile {
   int columns, rows;  // inside the image
 
   Tile(int index, int across, int width, int height)
-      : x(index % across * kTile), y(index / across * kTile),
+      : x(index % across * kTile),
+        y(index / across * kTile),
         columns(std::min(kTile, width - x)),
         rows(std::min(kTile, height - y)) {}
 
@@ -47,7 +48,8 @@ inline uint32_t rows_met(const Splat& s, const Tile& tile, uint32_t alive) {
   const float pad = 1e-3f + 4e-7f * std::fabs(s.y);
   const float last = kTile - 1;
   const int first_row = int(std::clamp(std::ceil(low - pad - 0.5f), 0.f, last));
-  const int last_row = int(std::clamp(std::floor(high + pad - 0.5f), 0.f, last));
+  const int last_row =
+      int(std::clamp(std::floor(high + pad - 0.5f), 0.f, last));
   return alive & (0xffffu << first_row) & (0xffffu >> (kTile - 1 - last_row));
 }
 

@@ -5,14 +5,13 @@
 //                             b1 = X^2 + Y^2 + C1,  b2 = S - X^2 - Y^2 + C2.
 // The window is its own transpose, so that for a cotangent v of the map
 //   dL/dx = w*(v dssim/dX) + 2 x w*(v dssim/dS) + y w*(v dssim/dP).
-// A row of an image is W*C floats, in which a column is C apart; rows are padded
-// by zeros to whole vectors.
-
-#include "ffi.h"
+// A row of an image is W*C floats, in which a column is C apart; rows are
+// padded by zeros to whole vectors.
 
 #include <algorithm>
 #include <vector>
 
+#include "ffi.h"
 #include "lanes.h"
 #include "parallel.h"
 #include "workspace.h"
@@ -32,7 +31,7 @@ struct Images {
   float c1, c2;
 
   int64_t row() const { return width * channels; }  // floats
-  int64_t pitch() const {  // of a row in the workspace
+  int64_t pitch() const {                           // of a row in the workspace
     return (row() + kLanes - 1) / kLanes * kLanes;
   }
   int64_t bands() const { return (height + kBand - 1) / kBand; }
@@ -45,7 +44,8 @@ void correlate_row(const Images& in, const float* padded, float* out) {
     const float* at = padded + i;
     Lanes sum = in.taps[kRadius] * load(at + kRadius * step);
     for (int k = 0; k < kRadius; ++k) {
-      sum += in.taps[k] * (load(at + k * step) + load(at + (kTaps - 1 - k) * step));
+      sum += in.taps[k] *
+             (load(at + k * step) + load(at + (kTaps - 1 - k) * step));
     }
     store(out + i, sum);
   }
@@ -181,12 +181,12 @@ void pull_similarity(const Images& in, const float* images,
       float* out = slopes + 3 * offset + y * in.row();
       for (int64_t i = 0; i < in.row(); i += kLanes) {
         const Terms t(in, band, (y - begin) * in.pitch() + i);
-        const Lanes scale = load_within(in, v + offset + y * in.row(), i) /
-                            (t.b1 * t.b2);
+        const Lanes scale =
+            load_within(in, v + offset + y * in.row(), i) / (t.b1 * t.b2);
         const Lanes whole = scale * t.a1 * t.a2;  // v ssim
         const Lanes by_s = -whole / t.b2;
-        const Lanes by_x = 2.0f * (t.y * scale * (t.a2 - t.a1) -
-                                   t.x * (whole / t.b1 + by_s));
+        const Lanes by_x =
+            2.0f * (t.y * scale * (t.a2 - t.a1) - t.x * (whole / t.b1 + by_s));
         store_within(in, out, i, by_x);
         store_within(in, out + plane, i, by_s);
         store_within(in, out + 2 * plane, i, 2.0f * scale * t.a1);
@@ -211,10 +211,11 @@ void pull_similarity(const Images& in, const float* images,
         const int64_t from = (row - begin) * in.pitch() + i;
         const Lanes x = load_within(in, images + at, i);
         const Lanes y = load_within(in, targets + at, i);
-        store_within(in, v_images + at, i,
-                     correlate_column(in, band.rows[0].data() + from) +
-                         2.0f * x * correlate_column(in, band.rows[1].data() + from) +
-                         y * correlate_column(in, band.rows[2].data() + from));
+        store_within(
+            in, v_images + at, i,
+            correlate_column(in, band.rows[0].data() + from) +
+                2.0f * x * correlate_column(in, band.rows[1].data() + from) +
+                y * correlate_column(in, band.rows[2].data() + from));
       }
     }
   });
@@ -234,8 +235,8 @@ ffi::Error forward(ffi::ThreadPool pool, Array images, Array targets,
   });
 }
 
-ffi::Error backward(ffi::ThreadPool pool, Array images, Array targets,
-                    Array v, Array taps, Result v_images, float c1, float c2) {
+ffi::Error backward(ffi::ThreadPool pool, Array images, Array targets, Array v,
+                    Array taps, Result v_images, float c1, float c2) {
   return guarded("ssim_map", [&] {
     Threads threads(pool);
     Lease<Buffer<float>> slopes;
