@@ -5,9 +5,9 @@
 
 Both sizes come from files, as published: the coarse photos from `images_8`
 (504 x 378), the truth from `images_2` (2016 x 1512). `cpu` halves both, which
-is fourfold still but no longer comparable with published figures: PSNR of LR fit
-21.06 dB, bicubic 21.20, own, anchored, 21.48, HR fit 21.50 on three test views,
-18 minutes on two shared cores (commit 3a1ef95).
+is fourfold still but no longer comparable with published figures. It took 18
+minutes on two shared cores (commit 3a1ef95), PSNR on three test views: LR fit
+21.06 dB, bicubic 21.20, own, anchored, 21.48, HR fit 21.50.
 """
 
 from configs.base import base, for_a_minute, for_two_cores, parse
