@@ -20,9 +20,15 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from sr3d_kernels import native, tiles
-from sr3d_kernels.rasterize import constants, cpu, gpu, reference, xla
+from sr3d_kernels.rasterize import constants, cpu, gpu, reference, tpu, xla
 
-BACKENDS = {'gpu': gpu, 'cpu': cpu, 'xla': xla, 'reference': reference}
+BACKENDS = {
+  'gpu': gpu,
+  'tpu': tpu,
+  'cpu': cpu,
+  'xla': xla,
+  'reference': reference,
+}
 
 Array = jax.Array
 

@@ -2,7 +2,6 @@
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 import rows_test
 from sr3d_kernels.rasterize import gpu, specs
@@ -31,19 +30,11 @@ def test_it_agrees_with_the_definition(drawing, spec):
 
 
 def test_nothing_to_draw_gives_the_background(drawing):
-  spec = rows_test.only(0)
-  planes, grads = rows_test.draw('gpu', spec)
-  np.testing.assert_array_equal(planes[..., :3] - spec.background, 0)
-  np.testing.assert_array_equal(planes[..., 3:], 0)
-  for name in ('means2d', 'conics', 'opacities', 'features', 'abs_probe'):
-    np.testing.assert_array_equal(grads[name], 0)
+  rows_test.assert_background('gpu')
 
 
 def test_too_small_a_capacity_poisons_everything(drawing):
-  planes, grads = rows_test.draw('gpu', rows_test.crowd())
-  assert np.isnan(planes).all()
-  for name, grad in grads.items():
-    assert np.isnan(grad).all(), name
+  rows_test.assert_poisoned('gpu')
 
 
 def both_ways(channels, with_abs):

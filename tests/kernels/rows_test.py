@@ -63,6 +63,24 @@ def assert_agrees(backend, spec):
       np.testing.assert_array_equal(grads[name], 0)
 
 
+def assert_background(backend):
+  """Holds a backend to draw nothing where there is nothing to draw."""
+  planes, grads = draw(backend, only(0))
+  background = np.broadcast_to(scene().background, (HEIGHT, WIDTH, 3))
+  np.testing.assert_array_equal(planes[..., :3], background)
+  np.testing.assert_array_equal(planes[..., 3:], 0)
+  for name in (*contract.NAMES, 'abs_probe'):
+    np.testing.assert_array_equal(grads[name], 0)
+
+
+def assert_poisoned(backend):
+  """Holds a backend to draw nothing at all rather than too little."""
+  planes, grads = draw(backend, crowd())
+  assert np.isnan(planes).all()
+  for name, grad in grads.items():
+    assert np.isnan(grad).all(), name
+
+
 def test_buckets_hold_the_lists_of_tiles_and_nothing_else():
   spec = scene()
   means2d, conics, opacities, features, depths = map(jnp.asarray, spec.splats)
