@@ -38,7 +38,10 @@ def _pytree(*static: str):
 
 @_pytree()
 class Orthographic:
-  """Parallel rays along z; `focal` is px per scene unit."""
+  """Parallel rays along z; `focal` is px per scene unit.
+
+  Depth still counts from the camera: it stands in front of what it draws.
+  """
 
 
 @_pytree()
