@@ -78,7 +78,8 @@ def forward(
     jax.ShapeDtypeStruct(states, jnp.float32),
     jax.ShapeDtypeStruct((num_tiles,), jnp.int32),
   )
-  draw = _launch(_draw, out, [laid.table.shape[1:]], num_tiles)
+  name, scratch = 'rasterize_forward', [laid.table.shape[1:]]
+  draw = _launch(name, _draw, out, scratch, num_tiles)
   corners = rows.corners(width, height)
   planes, states, stops = draw(laid.first, corners, rows.centers(), laid.table)
   image = rows.join(planes, width, height)
@@ -112,7 +113,7 @@ def backward(residuals, cotangents, *, width, height, with_abs):
   def body(*args):
     _pull(*args, with_abs=with_abs)
 
-  pull = _launch(body, out, scratch, num_buckets)
+  pull = _launch('rasterize_backward', body, out, scratch, num_buckets)
   tile = jnp.where(is_drawn, laid.tile, -1)
   corners = rows.corners(width, height)
   sums = pull(tile, corners, rows.centers(), laid.table, planes, states)
@@ -125,10 +126,11 @@ def backward(residuals, cotangents, *, width, height, with_abs):
   )
 
 
-def _launch(body, out, scratch, num_programs):
+def _launch(name, body, out, scratch, num_programs):
   """`body(program, *refs)` as a function of arrays.
 
   Args:
+    name: what a profile calls it.
     body: takes references to the arrays, to the outputs and to shared memory.
     out: shapes and types of the outputs.
     scratch: shapes of arrays in shared memory.
@@ -144,6 +146,7 @@ def _launch(body, out, scratch, num_programs):
       out_shape=out,
       scratch_shapes=scratch,
       grid=(num_programs,),
+      name=name,
       interpret=True,
     )
   # Layouts of threads follow from loads here; under the other semantics a
@@ -155,6 +158,7 @@ def _launch(body, out, scratch, num_programs):
     scratch_types=scratch,
     grid=(num_programs,),
     grid_names=('program',),
+    kernel_name=name,
     compiler_params=plgpu.CompilerParams(lowering_semantics=semantics),
   )
 

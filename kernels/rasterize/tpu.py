@@ -50,13 +50,13 @@ def forward(
     means2d, conics, opacities, channels, depths,
     width=width, height=height, capacity=capacity,
   )  # fmt: skip
-  table = _pack(laid.table)
+  laid = laid._replace(table=_pack(laid.table))
   body = functools.partial(_draw, width=width, height=height)
   planes = len(laid.first) - 1, 1 + channels.shape[1], *_PIXELS
-  planes = _launch(body, laid.first, table, (), planes, None)
+  planes = _launch('rasterize_forward', body, laid, planes=planes)
   image = rows.join(planes, width, height)
   outputs = (image[..., 1:], image[..., 0], laid.overflow)
-  return outputs, (laid._replace(table=table), conics, opacities, image)
+  return outputs, (laid, conics, opacities, image)
 
 
 def backward(residuals, cotangents, *, width, height, with_abs):
@@ -75,9 +75,8 @@ def backward(residuals, cotangents, *, width, height, with_abs):
   planes = planes.reshape(*planes.shape[:2], *_PIXELS)
   columns = rows.width_of(rows.SUMS + num_channels)
   body = functools.partial(_pull, width=width, height=height, with_abs=with_abs)
-  sums = rows.BUCKET * columns // _LANES, _LANES
-  sums = _launch(body, laid.first, laid.table, (planes,), None,
-                 (num_buckets, *sums))  # fmt: skip
+  buckets = num_buckets, rows.BUCKET * columns // _LANES, _LANES
+  sums = _launch('rasterize_backward', body, laid, planes, buckets=buckets)
   sums = sums.reshape(num_buckets, rows.BUCKET, columns)
   if not with_abs:
     sums = sums.at[..., rows.ABSOLUTE : rows.SUMS].set(0)
@@ -92,16 +91,16 @@ def _pack(table):
   return table.reshape(len(table), -1, _LANES)
 
 
-def _launch(body, first, table, tiled, planes, buckets):
+def _launch(name, body, laid, *tiled, planes=None, buckets=None):
   """Runs `body(tile, first, table, *tiled, out, *scratch)`, tile after tile.
 
   Args:
+    name: what a profile calls it.
     body: takes the tile's index and references.
-    first: [num_tiles + 1] of `Rows`, in scalar memory.
-    table: packed, left in main memory.
-    tiled: arrays whose leading axis is the tile; a tile's part is in reach.
+    laid: `Rows` whose table is packed and stays in main memory.
+    *tiled: arrays whose leading axis is the tile; its part is in reach.
     planes: shape of an output with that leading axis, or None.
-    buckets: else, shape of an output of packed buckets, left in main memory.
+    buckets: else, shape of one of packed buckets, which stays in main memory.
   """
   from jax.experimental import pallas as pl
   from jax.experimental.pallas import tpu as pltpu
@@ -110,6 +109,7 @@ def _launch(body, first, table, tiled, planes, buckets):
     zeros = (0,) * (len(shape) - 1)
     return pl.BlockSpec((1, *shape[1:]), lambda tile, _: (tile, *zeros))
 
+  first, table = laid.first, laid.table
   main = pl.BlockSpec(memory_space=pl.ANY)
   scratch = [pltpu.SMEM(table.shape[1:], table.dtype), pltpu.SemaphoreType.DMA]
   if buckets:
@@ -125,6 +125,7 @@ def _launch(body, first, table, tiled, planes, buckets):
     lambda *refs: body(pl.program_id(0), *refs),
     out_shape=jax.ShapeDtypeStruct(buckets or planes, table.dtype),
     grid_spec=spec,
+    name=name,
     interpret=INTERPRET,
   )(first, table, *tiled)
 

@@ -2,7 +2,9 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
+import rasterize_test as contract
 import rows_test
 from sr3d_kernels.rasterize import gpu, specs
 
@@ -35,6 +37,21 @@ def test_nothing_to_draw_gives_the_background(drawing):
 
 def test_too_small_a_capacity_poisons_everything(drawing):
   rows_test.assert_poisoned('gpu')
+
+
+def test_the_kernels_as_launched_agree_with_the_definition(monkeypatch):
+  # The interpreter above runs their bodies, this one all that a GPU is given.
+  plgpu = pytest.importorskip('jax.experimental.pallas.mosaic_gpu')
+  if not hasattr(plgpu, 'force_gpu_interpret_mode'):
+    pytest.skip(f'jax {jax.__version__} has no interpreter for GPU kernels')
+  monkeypatch.setattr(gpu, 'unsupported', lambda **_: None)
+  spec = specs.make_random(3, 12, 16, 15)
+  wanted, wanted_grads = contract.differentiate(spec, backend='reference')
+  with plgpu.force_gpu_interpret_mode():
+    got, grads = contract.differentiate(spec, backend='gpu')
+  np.testing.assert_allclose(got.image, wanted.image, atol=2e-6)
+  for name, grad in wanted_grads.items():
+    assert contract.relative(grads[name], grad) <= 5e-6, name
 
 
 def both_ways(channels, with_abs):
