@@ -7,6 +7,7 @@ bad result.
 
 import functools
 import pathlib
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -61,20 +62,20 @@ def check_pair(full: Scene, low: Scene, scale: float) -> None:
         f'{fine.height} and shrink={scale:g} makes that {wanted.width} x '
         f'{wanted.height}: change shrink or one of the sizes'
       )
-    if jax.tree.structure(got.lens) != jax.tree.structure(wanted.lens):
-      raise ValueError(
-        f'the cameras of lr_scene have the lens {got.lens}, those of scene '
-        f'{wanted.lens}: both should come from one reconstruction'
-      )
     for field in ('world_to_cam', 'focal', 'center', 'lens'):
-      # Copies cut to whole pixels may be off by a part of one.
-      pair = getattr(got, field), getattr(wanted, field)
-      close = functools.partial(np.allclose, rtol=1e-2, atol=1e-3)
-      if not all(jax.tree.leaves(jax.tree.map(close, *pair))):
+      if not _are_close(getattr(got, field), getattr(wanted, field)):
         raise ValueError(
           f'lr_scene and scene disagree on the {field} of their cameras: both '
           'should come from one reconstruction'
         )
+
+
+def _are_close(got: Any, wanted: Any) -> bool:
+  """Copies cut to whole pixels may be off by a part of one."""
+  if jax.tree.structure(got) != jax.tree.structure(wanted):
+    return False
+  close = functools.partial(np.allclose, rtol=1e-2, atol=1e-3)
+  return all(jax.tree.leaves(jax.tree.map(close, got, wanted)))
 
 
 def _labels(scene: Scene) -> list[str]:

@@ -271,7 +271,8 @@ def _before_turn(camera: Camera, x: Array, y: Array, z: Array) -> Array:
   """Says which points a fisheye images before theta_d turns back."""
   k = camera.lens.coefficients
   limit = _first(lambda t: ~(_fisheye_slope(k, t * t) > 0), WIDEST_ANGLE)
-  return jnp.arctan2(safe_sqrt(x * x + y * y), z) < limit
+  rho = safe_sqrt(x * x + y * y)
+  return jnp.sin(limit) * z > jnp.cos(limit) * rho
 
 
 def _first(holds: Callable, last: float) -> Array:

@@ -2,11 +2,12 @@
 
 import dataclasses
 
+import jax
 import numpy as np
 import pytest
 
 from sr3d_jax import capture, coarse
-from sr3d_jax.types import Camera, Views
+from sr3d_jax.types import Camera, Fisheye, Views
 
 
 def _views(width=16, height=12, num_views=4):
@@ -66,11 +67,28 @@ def test_other_files_of_the_same_views_pass():
   coarse.check_pair(_scene(views), _scene(low, suffix='.png'), 4)
 
 
+def test_lenses_are_compared_too():
+  views = _bent(_views())
+  low = coarse.shrink(views, 4)
+  coarse.check_pair(_scene(views), _scene(low), 4)
+  lens = jax.tree.map(lambda x: x + 0.1, low.cameras.lens)
+  cameras = dataclasses.replace(low.cameras, lens=lens)
+  other = _scene(dataclasses.replace(low, cameras=cameras))
+  with pytest.raises(ValueError, match='on the lens'):
+    coarse.check_pair(_scene(views), other, 4)
+
+
 def _moved(views, field, change):
   cameras = views.cameras
   cameras = dataclasses.replace(
     cameras, **{field: np.asarray(getattr(cameras, field)) + change}
   )
+  return dataclasses.replace(views, cameras=cameras)
+
+
+def _bent(views):
+  lens = Fisheye(coefficients=np.zeros((4, 4), np.float32))
+  cameras = dataclasses.replace(views.cameras, lens=lens)
   return dataclasses.replace(views, cameras=cameras)
 
 
@@ -89,6 +107,7 @@ SHIFT[2, 0, 3] = 0.2  # one camera of four, sideways
     (lambda low: _scene(_moved(low, 'world_to_cam', SHIFT)), 4, 'world_to_cam'),
     (lambda low: _scene(_moved(low, 'center', 0.5)), 4, 'on the center'),
     (lambda low: _scene(_moved(low, 'focal', 1.0)), 4, 'on the focal'),
+    (lambda low: _scene(_bent(low)), 4, 'on the lens'),
   ],
 )  # fmt: skip
 def test_what_is_not_the_same_view_is_told(change, scale, told):

@@ -14,16 +14,35 @@ from optics_test import (
   fisheye,
   front,
   imaged,
+  plane,
   project,
   seen_points,
 )
 from render_test import batch, camera, slopes, small_scene, some, weighted_sum
 
-from sr3d_jax import filters, lenses, render
+from sr3d_jax import filters, geometry, lenses, render
 from sr3d_jax.types import Orthographic
 
 BENT = [name for name in LENSES if name != 'pinhole']
 draw = jax.jit(functools.partial(render.render, backend='reference'))
+
+
+@pytest.mark.parametrize('name', LENSES)
+def test_a_splat_has_the_covariance_that_the_slopes_give_it(name):
+  gaussians = dataclasses.replace(some(20, scale=0.2), means=seen_points(20))
+  pose = geometry.look_at(jnp.ones(3), jnp.zeros(3), jnp.asarray([0.0, 0, 1]))
+  cam = dataclasses.replace(front(LENSES[name]), world_to_cam=pose)
+  shift, turn = np.asarray(pose)[:3, 3], np.asarray(pose)[:3, :3]
+  world = dataclasses.replace(gaussians, means=(gaussians.means - shift) @ turn)
+  splats = project(world, cam, blur=1e-6)
+  a, b, c = np.asarray(splats.conics, np.float64).T
+  found = np.linalg.inv(np.array([[a, b], [b, c]]).transpose(2, 0, 1))
+  exact = jax.vmap(jax.jacfwd(functools.partial(plane, cam.lens)))
+  slopes = np.asarray(cam.focal)[:, None] * exact(gaussians.means)
+  axes = turn @ np.asarray(geometry.quat_to_rotation(gaussians.quats))
+  factor = slopes @ (axes * np.asarray(gaussians.scales)[:, None])
+  expected = factor @ np.swapaxes(factor, 1, 2)
+  np.testing.assert_allclose(found, expected, rtol=2e-3, atol=2e-3)
 
 
 @pytest.mark.parametrize('name', BENT)
