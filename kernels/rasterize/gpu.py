@@ -84,8 +84,7 @@ def forward(
   planes, states, stops = draw(laid.first, corners, rows.centers(), laid.table)
   image = rows.join(planes, width, height)
   outputs = (image[..., 1:], image[..., 0], laid.overflow)
-  splats = conics, opacities
-  return outputs, (laid, splats, image, states, stops)
+  return outputs, (laid, conics, opacities, image, states, stops)
 
 
 def backward(residuals, cotangents, *, width, height, with_abs):
@@ -95,7 +94,7 @@ def backward(residuals, cotangents, *, width, height, with_abs):
     Cotangents of means2d, conics, opacities and channels, and the [N, 2] sum
     over pixels of |dL/dmeans2d| (zeros unless `with_abs`).
   """
-  laid, (conics, opacities), image, states, stops = residuals
+  laid, conics, opacities, image, states, stops = residuals
   v_image, v_transmittance = cotangents
   num_channels = v_image.shape[-1]
   # S = sum_i w_i u_i + T dL/dT: what the splats still to come will contribute.
@@ -119,11 +118,11 @@ def backward(residuals, cotangents, *, width, height, with_abs):
   sums = pull(tile, corners, rows.centers(), laid.table, planes, states)
   sums = sums.reshape(num_buckets, num_steps, groups, STEP, rows.LANES)
   sums = sums.swapaxes(2, 3).reshape(num_buckets, rows.BUCKET, -1)
-  if not with_abs:
-    sums = sums.at[..., rows.ABSOLUTE : rows.SUMS].set(0)
-  return rows.add_up(
+  *grads, v_absolute = rows.add_up(
     sums, laid.splats, is_drawn, conics, opacities, num_channels
   )
+  # Without `with_abs` its columns were never written.
+  return *grads, v_absolute if with_abs else jnp.zeros_like(v_absolute)
 
 
 def _launch(name, body, out, scratch, num_programs):
@@ -211,7 +210,7 @@ def _draw(
     jax.lax.cond(row % rows.BUCKET == 0, begin, lambda: None)
     for i in range(STEP):
       column = _columns(bucket_ref, row % rows.BUCKET + i)
-      alpha, _, _ = rows.shade([column(j) for j in range(6)], x, y)
+      alpha, _, _ = rows.shade([column(j) for j in range(rows.CHANNELS)], x, y)
       weight, light = rows.advance(light, alpha)
       image = tuple(
         value + weight * column(rows.CHANNELS + c)

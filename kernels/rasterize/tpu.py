@@ -78,12 +78,12 @@ def backward(residuals, cotangents, *, width, height, with_abs):
   buckets = num_buckets, rows.BUCKET * columns // _LANES, _LANES
   sums = _launch('rasterize_backward', body, laid, planes, buckets=buckets)
   sums = sums.reshape(num_buckets, rows.BUCKET, columns)
-  if not with_abs:
-    sums = sums.at[..., rows.ABSOLUTE : rows.SUMS].set(0)
   is_drawn = jnp.arange(num_buckets) < laid.first[-1]
-  return rows.add_up(
+  *grads, v_absolute = rows.add_up(
     sums, laid.splats, is_drawn, conics, opacities, num_channels
   )
+  # Without `with_abs` its columns were never written.
+  return *grads, v_absolute if with_abs else jnp.zeros_like(v_absolute)
 
 
 def _pack(table):

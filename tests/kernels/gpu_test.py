@@ -1,5 +1,7 @@
 """The kernels for GPUs: interpreted on a CPU, and lowered for a device."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -87,6 +89,11 @@ def test_both_kernels_lower_for_cuda(channels, with_abs):
     traced = jax.jit(run).trace(*args)
     text = traced.lower(lowering_platforms=('cuda',)).as_text()
   assert text.count('custom_call @mosaic_gpu') == 2
+  # On a GPU, XLA has a radix sort for 32-bit integers, and none for wider keys.
+  sorts = re.findall(r'stablehlo\.sort.*?\}\) : \((.*?)\) ->', text, re.DOTALL)
+  assert len(sorts) == 2
+  for types in sorts:
+    assert set(re.findall(r'x(\w+)>', types)) == {'i32'}
 
 
 def test_it_says_what_it_needs():
