@@ -41,6 +41,7 @@ SOURCES = [Path('kernels/native'), *sorted(Path('kernels').glob('*/cpu'))]
 FLAGS = [
   '-std=c++17',
   '-O3',
+  '-g0',
   '-fno-math-errno',
   '-fno-trapping-math',
   '-ffp-contract=fast',
@@ -70,7 +71,7 @@ class BuildWhereAble(build_ext):
       ext.include_dirs.append(str(Path(jaxlib.__file__).parent / 'include'))
       super().build_extension(ext)
     except Exception as error:
-      reason = str(error).splitlines()[0]
+      reason = str(error).splitlines()[0][:60]
       print(
         'sr3d_jax: the native kernels were not built, so that drawing and '
         'fitting on a CPU take several times as long; install g++ or clang++ '

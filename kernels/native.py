@@ -25,15 +25,12 @@ _CALLS = (
 @functools.cache
 def missing() -> str | None:
   """Why the library cannot serve in this installation, or None."""
-  folder = pathlib.Path(__file__).parent
-  names = [f'_native{end}' for end in importlib.machinery.EXTENSION_SUFFIXES]
-  built = [folder / name for name in names if (folder / name).exists()]
-  if not built:
+  library = _library()
+  if library is None:
     return (
       'the native kernels were not built; install a C++ compiler (g++ or '
       'clang++) and install sr3d_jax again'
     )
-  library = ctypes.CDLL(str(built[0]))
   if not library.sr3d_runs_here():
     return (
       'the native kernels were built for another processor; install sr3d_jax '
@@ -50,6 +47,28 @@ def missing() -> str | None:
     call = jax.ffi.pycapsule(getattr(library, name))
     jax.ffi.register_ffi_target(name, call, platform='cpu')
   return None
+
+
+def processor() -> tuple[str, float]:
+  """The widest vectors in use, and the 1e9 operations a second of one thread.
+
+  The latter is measured: multiplications and additions on nothing but
+  registers, which no kernel can exceed.
+  """
+  if missing():
+    raise RuntimeError(missing())
+  library = _library()
+  library.sr3d_simd.restype = ctypes.c_char_p
+  library.sr3d_peak.restype = ctypes.c_double
+  return library.sr3d_simd().decode(), library.sr3d_peak()
+
+
+@functools.cache
+def _library() -> ctypes.CDLL | None:
+  folder = pathlib.Path(__file__).parent
+  names = [f'_native{end}' for end in importlib.machinery.EXTENSION_SUFFIXES]
+  built = [folder / name for name in names if (folder / name).exists()]
+  return ctypes.CDLL(str(built[0])) if built else None
 
 
 def unsupported(*, dtype: jnp.dtype) -> str | None:

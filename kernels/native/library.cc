@@ -1,5 +1,8 @@
 // What Python asks of the library before it makes a call.
 
+#include <chrono>
+
+#include "lanes.h"
 #include "xla/ffi/api/c_api.h"
 
 #pragma GCC visibility push(default)
@@ -36,6 +39,24 @@ const char* sr3d_simd() {
 #else
   return "baseline";
 #endif
+}
+
+// Billions of operations a second of one thread that only multiplies and adds.
+double sr3d_peak() {
+  constexpr int chains = 8, rounds = 4000000;
+  sr3d::Lanes sums[chains] = {};
+  sr3d::Lanes factor = sr3d::broadcast(0.999f);
+  const auto start = std::chrono::steady_clock::now();
+  for (int i = 0; i < rounds; ++i) {
+    for (auto& sum : sums) sum = sum * factor + 1.0f;
+    asm volatile("" : "+m"(factor));
+  }
+  const std::chrono::duration<double> taken =
+      std::chrono::steady_clock::now() - start;
+  float kept = 0;
+  for (const auto& sum : sums) kept += sum[0];
+  const double operations = 2.0 * chains * rounds * sr3d::kLanes;
+  return kept > 0 ? 1e-9 * operations / taken.count() : 0;
 }
 
 }  // extern "C"

@@ -84,7 +84,10 @@ def garden_path() -> pathlib.Path | None:
 
 
 def load_garden(
-  path: pathlib.Path, num_splats: int | None = None, seed: int = 0
+  path: pathlib.Path,
+  num_splats: int | None = None,
+  seed: int = 0,
+  scale: float = 1.0,
 ) -> Spec:
   """First view of the garden's points, given random shapes and opacities.
 
@@ -95,8 +98,12 @@ def load_garden(
     path: of `test_garden.npz`.
     num_splats: size of a random subset; None takes all.
     seed: of the shapes and of the subset.
+    scale: of the image, 648 x 420 px at 1.
   """
   data = np.load(path)
+  width, height = (round(scale * int(data[x])) for x in ('width', 'height'))
+  intrinsics = data['Ks'][0].astype(np.float64)
+  intrinsics[:2] *= scale
   rng = np.random.default_rng(seed)
   total = len(data['means3d'])
   scales = rng.uniform(1e-4, 0.02, (total, 3))
@@ -108,8 +115,8 @@ def load_garden(
     scales[chosen],
     quats[chosen],
     data['viewmats'][0].astype(np.float64),
-    data['Ks'][0].astype(np.float64),
-    np.array([data['width'], data['height']]),
+    intrinsics,
+    np.array([width, height]),
   )
   splats = (
     means2d,
@@ -119,7 +126,6 @@ def load_garden(
     depths,
   )
   splats = tuple(x.astype(np.float32) for x in splats)
-  width, height = int(data['width']), int(data['height'])
   return Spec(splats, width, height, np.array([0.1, 0.2, 0.3], np.float32))
 
 
