@@ -49,9 +49,7 @@ def base(source: str, prior: str) -> ConfigDict:
       representation=dict(
         name='gaussians', capacity=300_000, sh_degree=2, growth=1.05
       ),
-      drawing=dict(
-        blur=0.1, compensation='clamped', backend=placeholder(str)
-      ),
+      drawing=dict(blur=0.1, compensation='clamped', backend=placeholder(str)),
       first_fit=dict(num_steps=7000, refine_stop=5000, **steps),
       prior=_prior_section(prior),
       anchor=True,
