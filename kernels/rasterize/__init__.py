@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from sr3d_kernels import native, tiles
+from sr3d_kernels import backends, native, tiles
 from sr3d_kernels.rasterize import constants, cpu, gpu, reference, tpu, xla
 
 BACKENDS = {
@@ -125,7 +125,9 @@ def rasterize(
     abs_probe = None if abs_probe is None else _append_zero(abs_probe)
     means2d, conics, opacities, features, depths = arrays
   size = {'width': width, 'height': height}
-  name = _choose(backend, **size, dtype=jnp.result_type(*arrays))
+  name = backends.choose(
+    BACKENDS, backend, **size, dtype=jnp.result_type(*arrays)
+  )
   if backend is None and name == 'xla':
     native.warn_if_missing()
   num_slots = jnp.int32(0)
@@ -157,7 +159,9 @@ def needs_capacity(
   dtype: jnp.dtype = jnp.float32,
 ) -> bool:
   """Whether `rasterize` with these arguments reserves slots."""
-  name = _choose(backend, width=width, height=height, dtype=dtype)
+  name = backends.choose(
+    BACKENDS, backend, width=width, height=height, dtype=dtype
+  )
   return BACKENDS[name].NEEDS_CAPACITY
 
 
@@ -269,22 +273,6 @@ def _composite_bwd(settings, saved, cotangents):
 
 
 _composite.defvjp(_composite_fwd, _composite_bwd)
-
-
-def _choose(backend, **settings):
-  """Name of the first backend that serves, or of the one asked for."""
-  if backend is not None and backend not in BACKENDS:
-    raise ValueError(
-      f'unknown backend {backend!r}: use one of {sorted(BACKENDS)}, or None '
-      'for the first that serves'
-    )
-  reasons = []
-  for name in [backend] if backend else BACKENDS:
-    reason = BACKENDS[name].unsupported(**settings)
-    if reason is None:
-      return name
-    reasons.append(f'{name}: {reason}')
-  raise ValueError('no backend serves this call: ' + '; '.join(reasons))
 
 
 def _concrete(num_slots):

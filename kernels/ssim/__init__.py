@@ -14,6 +14,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+from sr3d_kernels import backends
 from sr3d_kernels.ssim import cpu, xla
 
 BACKENDS = {'cpu': cpu, 'xla': xla}
@@ -43,7 +44,9 @@ def ssim_map(
       'ssim_map wants two arrays of one shape [..., H, W, C], got '
       f'{images.shape} and {targets.shape}'
     )
-  name = _choose(backend, jnp.result_type(images, targets))
+  name = backends.choose(
+    BACKENDS, backend, dtype=jnp.result_type(images, targets)
+  )
   images, targets = jnp.asarray(images), jnp.asarray(targets)
   batch = (-1, *images.shape[-3:])
   values = _map(name, images.reshape(batch), targets.reshape(batch))
@@ -69,19 +72,3 @@ def _map_bwd(name, saved, cotangent):
 
 
 _map.defvjp(_map_fwd, _map_bwd)
-
-
-def _choose(backend, dtype):
-  """Name of the first backend that serves, or of the one asked for."""
-  if backend is not None and backend not in BACKENDS:
-    raise ValueError(
-      f'unknown backend {backend!r}: use one of {sorted(BACKENDS)}, or None '
-      'for the first that serves'
-    )
-  reasons = []
-  for name in [backend] if backend else BACKENDS:
-    reason = BACKENDS[name].unsupported(dtype=dtype)
-    if reason is None:
-      return name
-    reasons.append(f'{name}: {reason}')
-  raise ValueError('no backend serves this call: ' + '; '.join(reasons))

@@ -19,13 +19,14 @@ NAMES = ('means2d', 'conics', 'opacities', 'features', 'depths')
 
 def served(names):
   """Test parameters of backends, those skipped that cannot serve here."""
-  reasons = [BACKENDS[name].unsupported(dtype=np.float32) for name in names]
-  return [
-    pytest.param(
-      name, marks=pytest.mark.skipif(reason is not None, reason=str(reason))
-    )
-    for name, reason in zip(names, reasons)
-  ]
+
+  def marks(name):
+    reason = BACKENDS[name].unsupported(dtype=np.float32)
+    yield pytest.mark.skipif(reason is not None, reason=str(reason))
+    if name in ('gpu', 'tpu'):
+      yield pytest.mark.gpu
+
+  return [pytest.param(name, marks=tuple(marks(name))) for name in names]
 
 
 EVERY = served(BACKENDS)
