@@ -63,8 +63,16 @@ NATIVE = Extension(
 class BuildWhereAble(build_ext):
   """Builds the native kernels; without a compiler, says what is lost."""
 
+  def finalize_options(self):
+    """Builds anew each time: what was built may be of other flags."""
+    super().finalize_options()
+    self.force = True
+
   def build_extension(self, ext):
     """Compiles one extension, or leaves it out with one line."""
+    built = Path(self.get_ext_fullpath(ext.name))
+    for stale in (built, Path('kernels') / built.name):
+      stale.unlink(missing_ok=True)
     try:
       import jaxlib  # its headers; see pyproject.toml
 
@@ -74,8 +82,8 @@ class BuildWhereAble(build_ext):
       reason = str(error).splitlines()[0][:60]
       print(
         'sr3d_jax: the native kernels were not built, so that drawing and '
-        'fitting on a CPU take several times as long; install g++ or clang++ '
-        f'and install again ({reason})'
+        'fitting on a CPU take several times as long; install g++ 12 or newer, '
+        f'or clang++, and install again ({reason})'
       )
 
 

@@ -28,8 +28,14 @@ def missing() -> str | None:
   library = _library()
   if library is None:
     return (
-      'the native kernels were not built; install a C++ compiler (g++ or '
-      'clang++) and install sr3d_jax again'
+      'the native kernels were not built; install a C++ compiler (g++ 12 or '
+      'newer, or clang++) and install sr3d_jax again'
+    )
+  absent = [name for name in _CALLS if not hasattr(library, name)]
+  if absent:
+    return (
+      f'the native kernels were built of other sources, without {absent[0]}; '
+      'install sr3d_jax again'
     )
   if not library.sr3d_runs_here():
     return (

@@ -119,15 +119,18 @@ def rasterize(
   """
   arrays = (means2d, conics, opacities, features, depths)
   _check(arrays, background, abs_probe)
+  if width < 1 or height < 1:
+    raise ValueError(f'an image of {width} x {height} px has no pixels')
+  dtype = jnp.result_type(*arrays)
+  arrays = tuple(jnp.asarray(x, dtype) for x in arrays)
+  means2d, conics, opacities, features, depths = arrays
   if not len(depths):
     # One culled splat stands for none, so that no backend meets empty arrays.
     arrays = tuple(_append_zero(x) for x in arrays)
     abs_probe = None if abs_probe is None else _append_zero(abs_probe)
     means2d, conics, opacities, features, depths = arrays
   size = {'width': width, 'height': height}
-  name = backends.choose(
-    BACKENDS, backend, **size, dtype=jnp.result_type(*arrays)
-  )
+  name = backends.choose(BACKENDS, backend, **size, dtype=dtype)
   if backend is None and name == 'xla':
     native.warn_if_missing()
   num_slots = jnp.int32(0)

@@ -44,10 +44,9 @@ def ssim_map(
       'ssim_map wants two arrays of one shape [..., H, W, C], got '
       f'{images.shape} and {targets.shape}'
     )
-  name = backends.choose(
-    BACKENDS, backend, dtype=jnp.result_type(images, targets)
-  )
-  images, targets = jnp.asarray(images), jnp.asarray(targets)
+  dtype = jnp.result_type(images, targets, jnp.float32)
+  name = backends.choose(BACKENDS, backend, dtype=dtype)
+  images, targets = (jnp.asarray(x, dtype) for x in (images, targets))
   batch = (-1, *images.shape[-3:])
   values = _map(name, images.reshape(batch), targets.reshape(batch))
   return values.reshape(images.shape)

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <vector>
 
 #include "composite.h"
@@ -19,6 +20,7 @@ int row_size(int channels) { return kGeometry + (channels + 3) / 4 * 4; }
 int count_live_channels(const Inputs& in, Threads& threads, const float* v) {
   const int channels = in.num_channels;
   std::vector<int> live(in.height, 0);
+  if (live.empty()) return 0;
   threads.chunks(
       in.height, threads.count(), [&](int64_t, int64_t a, int64_t b) {
         for (int64_t y = a; y < b; ++y) {
@@ -134,7 +136,7 @@ void pull_tile(const Inputs& in, const Lists& lists, int index,
 }
 
 // Cotangents of one splat from the sums of its slots.
-void pull_splat(const Inputs& in, const float* sums, int active, uint32_t i,
+void pull_splat(const Inputs& in, const float* sums, int active, int64_t i,
                 const Cotangents& out) {
   const float xx = in.conics[3 * i], xy = in.conics[3 * i + 1];
   const float yy = in.conics[3 * i + 2];

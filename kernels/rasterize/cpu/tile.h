@@ -3,6 +3,8 @@
 
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
 
 #include "constants.h"
@@ -58,8 +60,11 @@ inline Lanes exponents(const Splat& s, const Columns& columns, float dy) {
   return columns.dx * (s.b * dy) + (columns.square + (s.c * dy * dy + s.l));
 }
 
+// Far from a needle its terms cancel and rounding takes the exponent anywhere:
+// it is bounded, since alpha is, before `exp2` meets it.
 inline Lanes alphas(Lanes exponent) {
-  const Lanes clamped = minimum(exp2(exponent), broadcast(kAlphaMax));
+  const Lanes raw = exp2(minimum(exponent, broadcast(1)));
+  const Lanes clamped = minimum(raw, broadcast(kAlphaMax));
   return exponent > broadcast(kLog2AlphaBelow) ? clamped : Lanes{};
 }
 
