@@ -68,11 +68,13 @@ class BuildWhereAble(build_ext):
     super().finalize_options()
     self.force = True
 
+  def run(self):
+    """Takes what an earlier build left away first: this one may fail."""
+    Path(self.get_ext_fullpath(NATIVE.name)).unlink(missing_ok=True)
+    super().run()
+
   def build_extension(self, ext):
     """Compiles one extension, or leaves it out with one line."""
-    built = Path(self.get_ext_fullpath(ext.name))
-    for stale in (built, Path('kernels') / built.name):
-      stale.unlink(missing_ok=True)
     try:
       import jaxlib  # its headers; see pyproject.toml
 
