@@ -11,6 +11,7 @@ arguments.
 """
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -47,7 +48,7 @@ def ssim_map(
   dtype = jnp.result_type(images, targets, jnp.float32)
   name = backends.choose(BACKENDS, backend, dtype=dtype)
   images, targets = (jnp.asarray(x, dtype) for x in (images, targets))
-  batch = (-1, *images.shape[-3:])
+  batch = (math.prod(images.shape[:-3]), *images.shape[-3:])
   values = _map(name, images.reshape(batch), targets.reshape(batch))
   return values.reshape(images.shape)
 

@@ -35,7 +35,7 @@ def _window(images):
   """
   batch, height, width, channels = images.shape
   padded = jnp.pad(images, ((0, 0), (0, 0), (RADIUS, RADIUS), (0, 0)))
-  padded = padded.reshape(batch, height, -1)
+  padded = padded.reshape(batch, height, (width + 2 * RADIUS) * channels)
   rows = _correlate(padded, channels, width * channels, axis=2)
   padded = jnp.pad(rows, ((0, 0), (RADIUS, RADIUS), (0, 0)))
   return _correlate(padded, 1, height, axis=1).reshape(images.shape)

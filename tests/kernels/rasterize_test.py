@@ -286,6 +286,8 @@ def test_errors_say_what_to_do():
     draw(spec, backend='cuda')
   with pytest.raises(ValueError, match='next_capacity'):
     jax.jit(lambda: rasterize(*_traced(spec), **spec.options, backend='xla'))()
+  with pytest.raises(ValueError, match='8 x 0 px has no pixels'):
+    draw(spec._replace(height=0))
   with pytest.raises(ValueError, match='background must have shape'):
     draw(spec._replace(background=np.zeros(4)))
   with pytest.raises(ValueError, match=r'conics must have shape \(5, 3\)'):

@@ -100,6 +100,13 @@ def test_a_batch_is_its_images(backend):
   np.testing.assert_allclose(mapped, both, atol=1e-6)
 
 
+@EVERY
+@pytest.mark.parametrize('shape', [(0, 5, 6, 3), (0, 6, 3)])
+def test_nothing_has_an_empty_map(backend, shape):
+  images = np.zeros(shape, np.float32)
+  assert ssim_map(images, images, backend=backend).shape == shape
+
+
 def test_errors_say_what_to_do():
   images, targets = pair(8, 8, 3)
   with pytest.raises(ValueError, match=r'one shape .*\(8, 8, 3\)'):
