@@ -7,9 +7,12 @@ from typing import NamedTuple
 import numpy as np
 
 GARDEN = 'dev/scenes/garden_points/test_garden.npz'
+GARDEN_SPLATS = 138_766
+GARDEN_SIZE = (648, 420)  # width, height, px
 
-_BLUR = 0.3  # px^2, of the classic screen filter
-_NEAR = 0.01  # scene units
+BLUR = 0.3  # px^2, of the classic screen filter
+NEAR = 0.01  # scene units
+_JITTER = 0.02  # scene units, of a point's copies
 
 
 class Spec(NamedTuple):
@@ -35,6 +38,34 @@ class Spec(NamedTuple):
       'height': self.height,
       'background': self.background,
     }
+
+
+class Cloud(NamedTuple):
+  """Gaussians in space, float64, and a pinhole that looks at them.
+
+  Attributes:
+    means: [N, 3] scene units.
+    scales: [N, 3] standard deviations, scene units.
+    quats: [N, 4] rotations, wxyz, not normalised.
+    opacities: [N] in [0, 1].
+    colors: [N, 3] in [0, 1].
+    world_to_cam: [4, 4] x right, y down, z forward.
+    intrinsics: [3, 3] px.
+    width: px.
+    height: px.
+    background: [3].
+  """
+
+  means: np.ndarray
+  scales: np.ndarray
+  quats: np.ndarray
+  opacities: np.ndarray
+  colors: np.ndarray
+  world_to_cam: np.ndarray
+  intrinsics: np.ndarray
+  width: int
+  height: int
+  background: np.ndarray
 
 
 def conics_of(deviations: np.ndarray, angles: np.ndarray) -> np.ndarray:
@@ -85,48 +116,97 @@ def garden_path() -> pathlib.Path | None:
 
 def load_garden(
   path: pathlib.Path,
-  num_splats: int | None = None,
+  num_splats: int = GARDEN_SPLATS,
   seed: int = 0,
-  scale: float = 1.0,
+  size: tuple[int, int] = GARDEN_SIZE,
 ) -> Spec:
-  """First view of the garden's points, given random shapes and opacities.
+  """First view of the garden's points; the arguments are of `load_cloud`."""
+  return project(load_cloud(path, num_splats, seed, size))
+
+
+def load_cloud(
+  path: pathlib.Path,
+  num_splats: int = GARDEN_SPLATS,
+  seed: int = 0,
+  size: tuple[int, int] = GARDEN_SIZE,
+) -> Cloud:
+  """The garden's points, given random shapes and opacities, and its first view.
 
   Scales are uniform in [1e-4, 0.02] scene units, opacities in [0, 1], rotations
   uniform.
 
   Args:
     path: of `test_garden.npz`.
-    num_splats: size of a random subset; None takes all.
-    seed: of the shapes and of the subset.
-    scale: of the image, 648 x 420 px at 1.
+    num_splats: of a random order; beyond all it repeats, moved a little.
+    seed: of the shapes and of the order.
+    size: (width, height) px; a wider image is the same view, cut or extended
+      above and below.
   """
   data = np.load(path)
-  width, height = (round(scale * int(data[x])) for x in ('width', 'height'))
-  intrinsics = data['Ks'][0].astype(np.float64)
-  intrinsics[:2] *= scale
   rng = np.random.default_rng(seed)
   total = len(data['means3d'])
-  scales = rng.uniform(1e-4, 0.02, (total, 3))
-  quats = rng.normal(size=(total, 4))
-  opacities = rng.uniform(size=total)
-  chosen = rng.permutation(total)[:num_splats]
-  means2d, conics, depths = _project(
-    data['means3d'][chosen].astype(np.float64),
-    scales[chosen],
-    quats[chosen],
+  shapes = _random_shapes(rng, total)
+  chosen = np.resize(rng.permutation(total), num_splats)
+  means = data['means3d'][chosen].astype(np.float64)
+  means[total:] += rng.normal(scale=_JITTER, size=means[total:].shape)
+  ratio = size[0] / int(data['width'])
+  intrinsics = data['Ks'][0].astype(np.float64)
+  intrinsics[:2] *= ratio
+  intrinsics[1, 2] += (size[1] - ratio * int(data['height'])) / 2
+  return Cloud(
+    means,
+    *(x[chosen] for x in shapes),
+    data['colors'][chosen] / 255,
     data['viewmats'][0].astype(np.float64),
     intrinsics,
-    np.array([width, height]),
+    *size,
+    np.array([0.1, 0.2, 0.3], np.float32),
   )
-  splats = (
-    means2d,
-    conics,
-    opacities[chosen],
-    data['colors'][chosen] / 255,
-    depths,
+
+
+def make_cloud(seed: int, num_splats: int, size: tuple[int, int]) -> Cloud:
+  """Random Gaussians before a camera at the origin, 1 to 5 units away."""
+  rng = np.random.default_rng(seed)
+  width, height = size
+  focal = 0.75 * width
+  intrinsics = np.array(
+    [[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]]
   )
+  depths = rng.uniform(1, 5, (num_splats, 1))
+  pixels = rng.uniform(-0.1, 1.1, (num_splats, 2)) * size
+  slopes = (pixels - intrinsics[:2, 2]) / focal
+  return Cloud(
+    np.concatenate([slopes * depths, depths], axis=1),
+    *_random_shapes(rng, num_splats),
+    rng.uniform(size=(num_splats, 3)),
+    np.eye(4),
+    intrinsics,
+    width,
+    height,
+    np.array([0.1, 0.2, 0.3], np.float32),
+  )
+
+
+def project(cloud: Cloud) -> Spec:
+  """What the camera of a cloud sees."""
+  means2d, conics, depths = _project(
+    cloud.means,
+    cloud.scales,
+    cloud.quats,
+    cloud.world_to_cam,
+    cloud.intrinsics,
+    np.array([cloud.width, cloud.height]),
+  )
+  splats = means2d, conics, cloud.opacities, cloud.colors, depths
   splats = tuple(x.astype(np.float32) for x in splats)
-  return Spec(splats, width, height, np.array([0.1, 0.2, 0.3], np.float32))
+  return Spec(splats, cloud.width, cloud.height, cloud.background)
+
+
+def _random_shapes(rng, num):
+  """Scales, quaternions and opacities."""
+  scales = rng.uniform(1e-4, 0.02, (num, 3))
+  quats = rng.normal(size=(num, 4))
+  return scales, quats, rng.uniform(size=num)
 
 
 def _rotations(quats):
@@ -147,7 +227,7 @@ def _project(means, scales, quats, world_to_cam, intrinsics, size):
   beside the camera would cover the whole view.
   """
   points = means @ world_to_cam[:3, :3].T + world_to_cam[:3, 3]
-  depths = np.where(points[:, 2] > _NEAR, points[:, 2], -1)
+  depths = np.where(points[:, 2] > NEAR, points[:, 2], -1)
   slopes = points[:, :2] / depths[:, None]
   focal, center = np.diag(intrinsics)[:2], intrinsics[:2, 2]
   factor = world_to_cam[:3, :3] @ _rotations(quats) * scales[:, None, :]
@@ -155,7 +235,7 @@ def _project(means, scales, quats, world_to_cam, intrinsics, size):
   bounded = np.clip(slopes, low, high)
   rows = factor[:, :2] - bounded[:, :, None] * factor[:, 2:]
   rows *= (focal / depths[:, None])[:, :, None]
-  covariance = rows @ rows.transpose(0, 2, 1) + _BLUR * np.eye(2)
+  covariance = rows @ rows.transpose(0, 2, 1) + BLUR * np.eye(2)
   inverse = np.linalg.inv(covariance)
   conics = np.stack([inverse[:, 0, 0], inverse[:, 0, 1], inverse[:, 1, 1]], 1)
   return slopes * focal + center, conics, depths
