@@ -21,17 +21,19 @@ import hashlib, sys
 sys.path.insert(0, 'tests/kernels')
 import rasterize_test as test
 from sr3d_kernels.rasterize import specs
-raster, grads = test.differentiate(
-  specs.make_random(11, 3000, 200, 120), backend='cpu'
-)
-planes = [test.images(raster), *grads.values()]
-data = b''.join(bytes(memoryview(x)) for x in planes)
-print(hashlib.sha256(data).hexdigest())
+for channels in (3, 9):
+  raster, grads = test.differentiate(
+    specs.make_random(11, 3000, 200, 120, channels), backend='cpu'
+  )
+  assert grads['abs_probe'].any()
+  planes = [test.images(raster), *grads.values()]
+  data = b''.join(bytes(memoryview(x)) for x in planes)
+  print(hashlib.sha256(data).hexdigest())
 """
 
 
 def digest(threads):
-  """Hash of an image and its gradients, drawn by so many threads."""
+  """Hashes of images and all gradients, drawn by so many threads."""
   return subprocess.run(
     [sys.executable, '-c', DIGEST],
     env=os.environ | {'PJRT_NPROC': str(threads), 'PYTHONPATH': str(ROOT)},

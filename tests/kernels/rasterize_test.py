@@ -38,19 +38,22 @@ def draw(spec, **options):
   return rasterize(*map(jnp.asarray, spec.splats), **spec.options, **options)
 
 
+def weights_of(spec):
+  """[H, W, C + 2] of a linear loss on image, alpha and depth."""
+  shape = (spec.height, spec.width, len(spec.background) + 2)
+  return np.random.default_rng(7).normal(size=shape)
+
+
 def differentiate(spec, **options):
   """Raster, and gradients of a random linear loss by name."""
-  rng = np.random.default_rng(7)
-  shape = (spec.height, spec.width, len(spec.background) + 2)
-  weights = rng.normal(size=shape).astype(spec.background.dtype)
+  weights = weights_of(spec).astype(spec.background.dtype)
   size = {'width': spec.width, 'height': spec.height}
 
   def loss(splats, background, probe):
     raster = rasterize(
       *splats, **size, background=background, abs_probe=probe, **options
     )
-    planes = raster.image, raster.alpha[..., None], raster.depth[..., None]
-    return (jnp.concatenate(planes, axis=-1) * weights).sum(), raster
+    return (planes_of(raster) * weights).sum(), raster
 
   splats = tuple(map(jnp.asarray, spec.splats))
   inputs = splats, jnp.asarray(spec.background), jnp.zeros_like(splats[0])
@@ -62,10 +65,49 @@ def differentiate(spec, **options):
   return raster, named | {'abs_probe': grads[2]}
 
 
+def make_smooth(seed, num_splats, width, height):
+  """At most 16 splats that no threshold touches, so that images are smooth.
+
+  They are as wide as the image and of middling opacity: everywhere brighter
+  than 1/255, and together too thin to stop a pixel. Depths are far apart.
+  """
+  spec = specs.make_random(seed, num_splats, width, height)
+  rng = np.random.default_rng(seed)
+  means2d, conics, _, features, _ = spec.splats
+  conics = conics / np.linalg.norm(conics, axis=1)[:, None]
+  splats = (
+    means2d,
+    conics * 4 / (width**2 + height**2),
+    rng.uniform(0.2, 0.4, num_splats),
+    features,
+    rng.permutation(np.linspace(1, 5, num_splats)),
+  )
+  return spec._replace(splats=tuple(x.astype(np.float32) for x in splats))
+
+
+def in_double(spec):
+  splats = tuple(x.astype(np.float64) for x in spec.splats)
+  background = spec.background.astype(np.float64)
+  return spec._replace(splats=splats, background=background)
+
+
+def define(spec):
+  """`differentiate` by the definition, in double precision."""
+  with jax.enable_x64(True):
+    drawn = differentiate(in_double(spec), backend='reference')
+    return jax.tree.map(np.asarray, drawn)
+
+
 def replace(spec, name, index, value):
   splats = list(np.array(x) for x in spec.splats)
   splats[NAMES.index(name)][index] = value
   return spec._replace(splats=tuple(splats))
+
+
+def planes_of(raster):
+  """[H, W, C + 2] image, alpha and depth."""
+  planes = raster.image, raster.alpha[..., None], raster.depth[..., None]
+  return jnp.concatenate(planes, axis=-1)
 
 
 def images(raster):
@@ -80,13 +122,19 @@ def relative(got, wanted):
 @pytest.mark.parametrize('backend', FAST)
 @pytest.mark.parametrize(
   ('width', 'height', 'channels', 'num'),
-  [(1, 1, 1, 12), (15, 17, 3, 20), (16, 16, 4, 20), (33, 47, 9, 50)],
+  [
+    (1, 1, 1, 12),
+    (15, 17, 3, 20),
+    (16, 16, 4, 20),
+    (33, 47, 9, 50),
+    (333, 77, 32, 60),
+  ],
 )
 def test_backends_agree_with_the_definition(
   backend, width, height, channels, num
 ):
   spec = specs.make_random(3, num, width, height, channels)
-  wanted, wanted_grads = differentiate(spec, backend='reference')
+  wanted, wanted_grads = define(spec)
   got, got_grads = differentiate(spec, backend=backend)
   # Depths reach 5, so their image is compared relative to that.
   scale = np.array([1] * (channels + 1) + [5])
@@ -146,28 +194,32 @@ def test_alpha_is_clamped_and_pixels_stop_before_the_last_light(backend):
 
 def test_the_definition_agrees_with_finite_differences():
   with jax.enable_x64(True):
-    spec = specs.make_random(5, 12, 9, 7, dtype=np.float64)
-    # Wide and of middling opacity: far from every threshold.
-    conics = spec.splats[1] / np.linalg.norm(spec.splats[1], axis=1)[:, None]
-    splats = (spec.splats[0], conics * 0.01, np.full(12, 0.3), *spec.splats[3:])
-    spec = spec._replace(splats=splats)
-    _, grads = differentiate(spec, backend='reference')
-    rng = np.random.default_rng(0)
-    weights = np.random.default_rng(7).normal(size=(7, 9, 5))
-    step = 1e-6
-    for i, name in enumerate(NAMES):
-      direction = rng.normal(size=splats[i].shape) * np.abs(splats[i])
+    spec = in_double(make_smooth(0, 12, 9, 7))
+    weights = weights_of(spec)
 
-      def loss(amount, i=i, direction=direction):
-        moved = list(splats)
-        moved[i] = splats[i] + amount * direction
-        raster = draw(spec._replace(splats=tuple(moved)), backend='reference')
-        return (images(raster) * weights).sum()
-
-      slope = (loss(step) - loss(-step)) / (2 * step)
-      np.testing.assert_allclose(
-        (grads[name] * direction).sum(), slope, rtol=1e-6, err_msg=name
+    @jax.jit
+    def loss(inputs):
+      *splats, background = inputs
+      raster = rasterize(
+        *splats, width=9, height=7, background=background, backend='reference'
       )
+      return (planes_of(raster) * weights).sum()
+
+    gradient, step = jax.jit(jax.grad(loss)), 1e-6
+    for seed in range(10):
+      spec = in_double(make_smooth(seed, 12, 9, 7))
+      inputs = [*spec.splats, spec.background]
+      grads = gradient(inputs)
+      rng = np.random.default_rng(seed)
+      for i, name in enumerate((*NAMES, 'background')):
+        direction = rng.normal(size=inputs[i].shape) * np.abs(inputs[i])
+        ahead, behind = (
+          loss([*inputs[:i], inputs[i] + t * direction, *inputs[i + 1 :]])
+          for t in (step, -step)
+        )
+        slope, measured = (grads[i] * direction).sum(), (ahead - behind) / 2
+        error = abs(measured / step - slope)
+        assert error <= 1e-6 * np.linalg.norm(grads[i] * direction), name
 
 
 @pytest.mark.parametrize('backend', EVERY)
@@ -184,43 +236,6 @@ def test_nothing_to_draw_gives_the_background(backend):
     np.testing.assert_array_equal(raster.alpha, 0)
     for name in (*NAMES, 'abs_probe'):
       np.testing.assert_array_equal(grads[name], 0)
-
-
-BAD = [
-  ('means2d', np.nan),
-  ('means2d', np.inf),
-  ('conics', np.nan),
-  ('conics', 0),
-  ('conics', [1, 1, 1]),
-  ('conics', [-1, 0, -1]),
-  ('opacities', np.nan),
-  ('opacities', 0),
-  ('features', np.inf),
-  ('depths', np.nan),
-  ('depths', -1),
-]
-
-
-@pytest.mark.parametrize('backend', FAST)
-def test_an_invalid_splat_changes_no_bit_of_the_others(backend):
-  spec = specs.make_random(4, 20, 20, 20)
-  without = replace(spec, 'opacities', 7, 0)
-  options = {'backend': backend, 'capacity': 1024}
-  run = jax.jit(functools.partial(_run, spec, options))
-  wanted, wanted_grads = run(without.splats)
-  for name, value in BAD:
-    got, got_grads = run(replace(spec, name, 7, value).splats)
-    np.testing.assert_array_equal(got, wanted, err_msg=f'{name} {value}')
-    for key, grad in got_grads.items():
-      np.testing.assert_array_equal(grad, wanted_grads[key])
-      if key != 'background':
-        np.testing.assert_array_equal(grad[7], 0)
-
-
-def _run(spec, options, splats):
-  raster, grads = differentiate(spec._replace(splats=splats), **options)
-  planes = raster.image, raster.alpha[..., None], raster.depth[..., None]
-  return jnp.concatenate(planes, axis=-1), grads
 
 
 @pytest.mark.parametrize('backend', PLANNED)
@@ -260,24 +275,6 @@ def test_coincident_depths_are_drawn_in_index_order(backend):
   spread = replace(spec, 'depths', slice(None), 2 + np.arange(30) * 1e-6)
   got, wanted = draw(tied, backend=backend), draw(spread, backend=backend)
   np.testing.assert_array_equal(got.image, wanted.image)
-
-
-def test_it_works_under_transformations():
-  spec = specs.make_random(10, 30, 20, 20)
-  splats = tuple(map(jnp.asarray, spec.splats))
-
-  def loss(means2d):
-    raster = rasterize(means2d, *splats[1:], capacity=2048, **spec.options)
-    return (raster.image**2).sum()
-
-  wanted = jax.grad(loss)(splats[0])
-  batch = jnp.stack([splats[0], splats[0] + 1])
-  for run in (jax.jit(jax.grad(loss)), jax.checkpoint(jax.grad(loss))):
-    np.testing.assert_allclose(run(splats[0]), wanted, rtol=1e-5, atol=1e-6)
-  mapped = jax.lax.map(jax.grad(loss), batch)
-  np.testing.assert_allclose(mapped[0], wanted, rtol=1e-5, atol=1e-6)
-  batched = jax.vmap(jax.grad(loss))(batch)
-  np.testing.assert_allclose(batched, mapped, rtol=1e-4, atol=1e-5)
 
 
 def test_errors_say_what_to_do():
@@ -347,15 +344,21 @@ def assert_few_flips(got, wanted, got_grads, wanted_grads):
     assert relative(got_grads[name], gradient) <= 5e-4, name
 
 
+@functools.cache
+def garden_window(left, top):
+  """A part of the garden, and how the definition draws it."""
+  part = window(specs.load_garden(specs.garden_path()), left, top, 64)
+  return part, *define(part)
+
+
 @needs_garden
 @pytest.mark.parametrize('left, top', [(300, 180), (520, 340)])
-def test_the_garden_agrees_with_the_definition_in_windows(left, top):
+@pytest.mark.parametrize('backend', FAST)
+def test_the_garden_agrees_with_the_definition_in_windows(backend, left, top):
   # All 138,766 splats take part; 64 x 64 windows keep the definition, which
   # is O(pixels x splats), affordable.
-  garden = specs.load_garden(specs.garden_path())
-  part = window(garden, left, top, 64)
-  wanted, wanted_grads = differentiate(part, backend='reference')
-  got, got_grads = differentiate(part, backend='xla')
+  part, wanted, wanted_grads = garden_window(left, top)
+  got, got_grads = differentiate(part, backend=backend)
   assert_few_flips(got, wanted, got_grads, wanted_grads)
 
 
@@ -366,3 +369,6 @@ def test_the_whole_garden_agrees_with_xla(backend):
   wanted, wanted_grads = differentiate(garden, backend='xla')
   got, got_grads = differentiate(garden, backend=backend)
   assert_few_flips(got, wanted, got_grads, wanted_grads)
+  for name, gradient in wanted_grads.items():
+    error = np.abs(got_grads[name] - gradient)
+    assert np.quantile(error, 0.999) <= 1e-5 * np.abs(gradient).max(), name

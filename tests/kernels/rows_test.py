@@ -39,26 +39,41 @@ def crowd():
 
 @functools.cache
 def _compiled(backend, channels):
-  options = {'backend': backend, 'capacity': CAPACITY}
-  spec = scene(channels=channels)
-  return jax.jit(functools.partial(contract._run, spec, options))
+  @jax.jit
+  def run(splats, background):
+    spec = specs.Spec(splats, WIDTH, HEIGHT, background)
+    raster, grads = contract.differentiate(
+      spec, backend=backend, capacity=CAPACITY
+    )
+    return contract.planes_of(raster), grads
+
+  return run
 
 
 def draw(backend, spec):
   """Image, alpha and depth; gradients by name. Compiled once a backend."""
-  planes, grads = _compiled(backend, spec.background.shape[0])(spec.splats)
-  return np.asarray(planes), {k: np.asarray(v) for k, v in grads.items()}
+  run = _compiled(backend, spec.background.shape[0])
+  return jax.tree.map(np.asarray, run(spec.splats, spec.background))
+
+
+def define(spec):
+  """What `draw` should give: by the definition, in double precision."""
+  with jax.enable_x64(True):
+    return draw('reference', contract.in_double(spec))
 
 
 def assert_agrees(backend, spec):
   """Holds a backend to the definition, by the rule of its tests."""
-  wanted, wanted_grads = draw('reference', spec)
+  wanted, wanted_grads = define(spec)
   got, grads = draw(backend, spec)
   scale = np.array([1] * (got.shape[-1] - 1) + [5])
   assert (np.abs(got - wanted) / scale).max() <= 2e-6
   for name, wanted in wanted_grads.items():
+    # XLA takes moments about a corner of the tile, which costs a lone splat
+    # some digits where they are moved to its centre.
+    allowed = 2e-5 if (backend, name) == ('xla', 'conics') else 5e-6
     if np.any(wanted):
-      assert contract.relative(grads[name], wanted) <= 5e-6, name
+      assert contract.relative(grads[name], wanted) <= allowed, name
     else:
       np.testing.assert_array_equal(grads[name], 0)
 
