@@ -9,7 +9,7 @@ TESTS ?= tests
 INSTALLED := $(VENV)/.installed
 RUN := $(VENV)/bin/python -m
 
-.PHONY: quickstart test lint clean
+.PHONY: quickstart test gpu lint clean
 
 # One small capture, from low-resolution photos to a finer scene.
 quickstart: $(INSTALLED)
@@ -19,6 +19,12 @@ quickstart: $(INSTALLED)
 # Everything that runs on a CPU; `make test TESTS=tests/io` runs a part.
 test: $(INSTALLED)
 	$(RUN) pytest --numprocesses=auto --durations=20 $(TESTS)
+
+# On a machine with an NVIDIA GPU and CUDA's nvcc, which builds gsplat: the tests
+# of the device and the times, kept in runs/gpu. It has an environment of its own.
+gpu:
+	$(MAKE) VENV=.venv-gpu EXTRAS=eval,dev,cuda .venv-gpu/.installed
+	.ci/gpu .venv-gpu/bin/python runs/gpu
 
 lint: $(INSTALLED)
 	$(RUN) ruff check .

@@ -96,6 +96,17 @@ def test_both_kernels_lower_for_cuda(channels, with_abs):
     assert set(re.findall(r'x(\w+)>', types)) == {'i32'}
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(
+  jax.default_backend() != 'gpu', reason='only a GPU compiles for a GPU'
+)
+def test_both_sorts_are_radix_sorts():
+  run, args = both_ways(channels=4, with_abs=False)
+  text = jax.jit(run).lower(*args).compile().as_text()
+  assert text.count('custom_call_target="__cub$DeviceRadixSort') == 2
+  assert ' sort(' not in text
+
+
 def test_it_says_what_it_needs():
   assert 'float64' in gpu.unsupported(dtype=jnp.float64)
   if jax.default_backend() == 'cpu':
