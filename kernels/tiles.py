@@ -31,12 +31,17 @@ class Lists(NamedTuple):
     starts: [T] int32 where each tile's list begins; tiles in row-major order.
     ends: [T] int32 one past its end.
     overflow: [] bool: `capacity` was too small and the lists are wrong.
+    slots: [capacity] int32 place of each among all pairs in the order of
+      splats; None where `depths` were given.
+    counts: [N] int32 how many places of those belong to each splat.
   """
 
   splats: jax.Array
   starts: jax.Array
   ends: jax.Array
   overflow: jax.Array
+  slots: jax.Array | None
+  counts: jax.Array
 
 
 def grid(width: int, height: int) -> tuple[int, int]:
@@ -71,7 +76,7 @@ def make_lists(
   lower, upper = _boxes(means2d, conics, levels, width, height)
   extent = upper - lower
   counts = jnp.prod(extent, axis=1)
-  splats, local, is_used = _expand(counts, capacity)
+  splats, local, is_used = expand(counts, capacity)
   columns = jnp.maximum(extent[:, 0], 1)[splats]
   x = lower[splats, 0] + local % columns
   y = lower[splats, 1] + local // columns
@@ -79,9 +84,12 @@ def make_lists(
     means2d[splats], conics[splats], levels[splats], x, y
   )
   tile = jnp.where(is_met, y * across + x, across * down)
+  slots = None
   if depths is None:
     # Slots come in the order of splats, and a stable sort keeps it.
-    tile, splats = jax.lax.sort((tile, splats), num_keys=1, is_stable=True)
+    slots = jnp.arange(capacity, dtype=jnp.int32)
+    tile, slots = jax.lax.sort((tile, slots), num_keys=1, is_stable=True)
+    splats = splats[slots]
   else:
     tile, splats = _sort(
       tile, depths[splats], splats, across * down, len(depths)
@@ -90,7 +98,8 @@ def make_lists(
     tile, jnp.arange(across * down + 1, dtype=tile.dtype)
   )
   bounds = bounds.astype(jnp.int32)
-  return Lists(splats, bounds[:-1], bounds[1:], _total(counts) > capacity)
+  overflow = _total(counts) > capacity
+  return Lists(splats, bounds[:-1], bounds[1:], overflow, slots, counts)
 
 
 def _boxes(means2d, conics, levels, width, height):
@@ -120,7 +129,7 @@ def _total(counts):
   return jnp.where(is_huge, jnp.int32(largest), total)
 
 
-def _expand(counts, capacity):
+def expand(counts, capacity):
   """Repeats index i `counts[i]` times, without ragged shapes.
 
   Returns:

@@ -119,7 +119,7 @@ def backward(residuals, cotangents, *, width, height, with_abs):
   sums = sums.reshape(num_buckets, num_steps, groups, STEP, rows.LANES)
   sums = sums.swapaxes(2, 3).reshape(num_buckets, rows.BUCKET, -1)
   *grads, v_absolute = rows.add_up(
-    sums, laid.splats, is_drawn, conics, opacities, num_channels
+    sums, laid, is_drawn, conics, opacities, num_channels
   )
   # Without `with_abs` its columns were never written.
   return *grads, v_absolute if with_abs else jnp.zeros_like(v_absolute)

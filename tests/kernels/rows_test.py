@@ -155,9 +155,15 @@ def test_splitting_and_joining_an_image_changes_nothing():
 
 def test_sums_of_buckets_that_were_not_drawn_are_dropped():
   sums = jnp.ones((2, rows.BUCKET, rows.LANES)).at[1].set(jnp.nan)
-  splats = jnp.full((2, rows.BUCKET), 2).at[:, :3].set(jnp.array([0, 1, 1]))
+  slots = jnp.full((2, rows.BUCKET), 192).at[:, :3].set(jnp.array([0, 1, 2]))
+  laid = rows.Rows(
+    table=None, splats=None, slots=slots, starts=jnp.array([0, 1]),
+    counts=jnp.array([1, 2]), first=jnp.zeros(3, jnp.int32),
+    tile=jnp.zeros(2 + 2), overflow=None,
+  )  # fmt: skip
+  assert laid.num_slots == 192
   grads = rows.add_up(
-    sums, splats, jnp.array([True, False]),
+    sums, laid, jnp.array([True, False]),
     jnp.array([[2.0, 0, 1], [1, 0, 1]]), jnp.array([0.5, 0.25]), 3,
   )  # fmt: skip
   means2d, conics, opacities, channels, absolute = map(np.asarray, grads)
@@ -166,3 +172,31 @@ def test_sums_of_buckets_that_were_not_drawn_are_dropped():
   np.testing.assert_array_equal(opacities, [-2, -8])
   np.testing.assert_array_equal(channels, [[1] * 3, [2] * 3])
   np.testing.assert_array_equal(absolute, [[1, 1], [2, 2]])
+
+
+def test_places_of_a_splat_are_neighbours():
+  spec = scene()
+  size = {'width': WIDTH, 'height': HEIGHT, 'capacity': CAPACITY}
+  laid = jax.jit(functools.partial(rows.make, **size))(
+    *map(jnp.asarray, spec.splats)
+  )
+  laid = jax.tree.map(np.asarray, laid)
+  used = laid.splats < NUM
+  slots, splats = laid.slots[used], laid.splats[used]
+  assert len(np.unique(slots)) == len(slots)
+  assert (laid.slots[~used] == laid.num_slots).all()
+  assert laid.num_slots >= CAPACITY
+  place = slots - laid.starts[splats]
+  assert (place >= 0).all() and (place < laid.counts[splats]).all()
+
+
+def test_runs_are_summed_each_by_itself():
+  counts = np.array([0, 1, rows.GROUP, rows.GROUP + 1, 0, 700, 2])
+  starts = np.array([0, 8, 9, 30, 0, 50, 760])
+  values = np.random.default_rng(0).normal(size=(800, 3)).astype(np.float32)
+  values[761] = np.nan  # stays in its run
+  sum_runs = jax.jit(rows._sum_runs, static_argnums=3)
+  got = sum_runs(values, starts, counts, 800)
+  for i, (start, count) in enumerate(zip(starts, counts)):
+    wanted = values[start : start + count].astype(np.float64).sum(axis=0)
+    np.testing.assert_allclose(got[i], wanted, rtol=1e-5, atol=1e-5)
