@@ -1,4 +1,4 @@
-// Sixteen floats at once: a row of a tile.
+// Sixteen floats at once: a block of pixels.
 //
 // The compiler's vector extension keeps the source the same for every machine:
 // one register with AVX-512, two with AVX2, four with NEON. What it lacks is
@@ -9,7 +9,8 @@
 #include <cstdint>
 #include <cstring>
 
-#if defined(__AVX512F__)
+#if defined(__AVX512F__) && defined(__AVX512DQ__)
+#define SR3D_MASKS
 #include <immintrin.h>
 #endif
 
@@ -35,14 +36,22 @@ inline Lanes load(const float* from) {
 
 inline void store(float* to, Lanes x) { std::memcpy(to, &x, sizeof x); }
 
-// A mask is -1 where true; `x > y ? x : y` selects. Whether any lane passes is
-// asked of the comparison itself, which machines with mask registers answer
-// without a vector.
-inline bool any_above(Lanes x, float bound) {
-#if defined(__AVX512F__)
-  return _mm512_cmp_ps_mask((__m512)x, _mm512_set1_ps(bound), _CMP_GT_OQ) != 0;
+// A mask is -1 where true; `x > y ? x : y` selects. `bits` makes an integer of
+// it, lane 0 lowest, which machines with mask registers answer at once.
+inline uint32_t bits(Mask mask) {
+#if defined(SR3D_MASKS)
+  return _mm512_movepi32_mask((__m512i)mask);
 #else
-  const Mask mask = x > broadcast(bound);
+  uint32_t found = 0;
+  for (int i = 0; i < kLanes; ++i) found |= (uint32_t)(mask[i] & 1) << i;
+  return found;
+#endif
+}
+
+inline bool any(Mask mask) {
+#if defined(SR3D_MASKS)
+  return bits(mask) != 0;
+#else
   uint64_t words[kLanes / 2];
   std::memcpy(words, &mask, sizeof words);
   uint64_t found = 0;
@@ -51,11 +60,48 @@ inline bool any_above(Lanes x, float bound) {
 #endif
 }
 
-inline Lanes minimum(Lanes x, Lanes y) { return x < y ? x : y; }
+inline Lanes minimum(Lanes x, Lanes y) {
+#if defined(SR3D_MASKS)
+  return (Lanes)_mm512_min_ps((__m512)x, (__m512)y);
+#else
+  return x < y ? x : y;
+#endif
+}
+
+inline Lanes maximum(Lanes x, Lanes y) {
+#if defined(SR3D_MASKS)
+  return (Lanes)_mm512_max_ps((__m512)x, (__m512)y);
+#else
+  return x > y ? x : y;
+#endif
+}
 
 inline Lanes magnitude(Lanes x) { return (Lanes)((Bits)x & 0x7fffffffu); }
 
-// 2^x to a relative error of 1e-7, for |x| <= 120: adding the large constant
+// -|x|
+inline Lanes negative(Lanes x) { return (Lanes)((Bits)x | 0x80000000u); }
+
+inline Lanes sqrt(Lanes x) {
+#if defined(SR3D_MASKS)
+  return (Lanes)_mm512_sqrt_ps((__m512)x);
+#else
+  for (int i = 0; i < kLanes; ++i) x[i] = __builtin_sqrtf(x[i]);
+  return x;
+#endif
+}
+
+// 1 / x to a relative error of 1e-7: a guess and one step of Newton take less
+// time than a division.
+inline Lanes reciprocal(Lanes x) {
+#if defined(SR3D_MASKS)
+  const Lanes guess = (Lanes)_mm512_rcp14_ps((__m512)x);
+  return guess + guess * (1.0f - x * guess);
+#else
+  return 1.0f / x;
+#endif
+}
+
+// 2^x to a relative error of 1.6e-7, for |x| <= 120: adding the large constant
 // leaves the rounded integer in the low bits of the float, and the polynomial
 // is a minimax fit of 2^f on |f| <= 1/2. Beyond that range the value is
 // arbitrary.
@@ -63,11 +109,10 @@ inline Lanes exp2(Lanes x) {
   constexpr float rounder = 12582912.0f;  // 1.5 * 2^23
   const Lanes shifted = x + rounder;
   const Lanes f = x - (shifted - rounder);
-  Lanes p = f * 1.5353362e-4f + 1.33988739e-3f;
-  p = p * f + 9.61843692e-3f;
-  p = p * f + 5.55033237e-2f;
-  p = p * f + 0.240226477f;
-  p = p * f + 0.693147182f;
+  Lanes p = f * 1.32647273e-3f + 9.67151299e-3f;
+  p = p * f + 5.55073358e-2f;
+  p = p * f + 0.240222424f;
+  p = p * f + 0.693147004f;
   p = p * f + 1.0f;
   return (Lanes)((Bits)p + ((Bits)shifted << 23));
 }

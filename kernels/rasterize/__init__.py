@@ -3,15 +3,24 @@
 `rasterize` is the whole contract: it starts at splats on the screen and ends at
 images. A backend is a module with
 
+  unsupported(*, width, height, dtype) -> a reason, or None
+  NEEDS_CAPACITY: whether slots must be reserved for it
+
+and either all of it,
+
+  draw(means2d, conics, opacities, features, depths, background, abs_probe, *,
+       width, height) -> image, alpha, depth
+
+differentiable and careful with splats that are none, or the core,
+
   forward(means2d, conics, opacities, channels, depths, *, width, height,
           capacity) -> (accumulated, transmittance, overflow), residuals
   backward(residuals, cotangents, *, width, height, with_abs) -> cotangents,
           or None where the gradient of `xla` serves
-  unsupported(*, width, height, dtype) -> a reason, or None
-  NEEDS_CAPACITY: whether slots must be reserved for it
 
-and sees only valid splats: the others arrive as harmless constants of opacity
-zero. `BACKENDS` lists them in order of preference.
+which sees only valid splats: the others arrive as harmless constants of opacity
+zero, and depth as the last of the channels. `BACKENDS` lists them in order of
+preference.
 """
 
 import functools
@@ -133,6 +142,10 @@ def rasterize(
   name = backends.choose(BACKENDS, backend, **size, dtype=dtype)
   if backend is None and name == 'xla':
     native.warn_if_missing()
+  background = jnp.asarray(background, dtype)
+  if hasattr(BACKENDS[name], 'draw'):
+    images = BACKENDS[name].draw(*arrays, background, abs_probe, **size)
+    return Raster(*images, num_slots=jnp.int32(0), overflow=jnp.array(False))
   num_slots = jnp.int32(0)
   if BACKENDS[name].NEEDS_CAPACITY:
     num_slots = count_slots(means2d, conics, opacities, depths, **size)

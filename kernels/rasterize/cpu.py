@@ -6,6 +6,9 @@ carry arrays of unknown size. Images and gradients have the same bits for any
 number of threads.
 """
 
+import functools
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 from sr3d_kernels import native
@@ -18,37 +21,67 @@ def unsupported(*, dtype, **_) -> str | None:
   return native.unsupported(dtype=dtype)
 
 
-def forward(
-  means2d, conics, opacities, channels, depths, *, width, height, capacity
+def draw(
+  means2d,
+  conics,
+  opacities,
+  features,
+  depths,
+  background,
+  abs_probe,
+  *,
+  width,
+  height,
 ):
-  """Composites valid splats; see `rasterize` for shapes.
+  """Draws whatever splats; see `rasterize` for shapes.
 
   Returns:
-    ([H, W, C] accumulated channels, [H, W] transmittance, overflow), residuals.
+    [H, W, C] image, [H, W] alpha, [H, W] depth.
   """
-  del capacity
-  arrays = (means2d, conics, opacities, channels, depths)
-  shapes = (height, width, channels.shape[1]), (height, width)
+  size = (width, height, abs_probe is not None)
+  if abs_probe is None:
+    abs_probe = jnp.zeros_like(means2d)
+  splats = (means2d, conics, opacities, features, depths)
+  return _draw(size, *splats, background, abs_probe)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _draw(size, *arrays):
+  return _forward(size, *arrays)[0]
+
+
+def _forward(size, *arrays):
+  *splats, background, _ = arrays
+  width, height, _ = size
+  plane = (height, width)
+  shapes = (*plane, len(background)), plane, plane, plane
   call = native.call('rasterize_forward', shapes)
-  image, transmittance = call(*arrays, **_size(width, height))
-  outputs = (image, transmittance, jnp.array(False))
-  return outputs, (arrays, image, transmittance)
+  image, alpha, depth, transmittance = call(
+    *splats, background, **_int64(width=width, height=height)
+  )
+  return (image, alpha, depth), (splats, image, depth, transmittance)
 
 
-def backward(residuals, cotangents, *, width, height, with_abs):
-  """Makes the lists again and walks them, near to far.
-
-  Returns:
-    Cotangents of means2d, conics, opacities and channels, and the [N, 2] sum
-    over pixels of |dL/dmeans2d| (zeros unless `with_abs`).
-  """
-  arrays, image, transmittance = residuals
-  means2d, *others, _ = arrays
-  shapes = tuple(x.shape for x in (means2d, *others, means2d))
+def _backward(size, residuals, cotangents):
+  splats, image, depth, transmittance = residuals
+  width, height, with_abs = size
+  shapes = tuple(x.shape for x in (*splats, splats[0]))
   call = native.call('rasterize_backward', shapes)
-  inputs = (*arrays, image, transmittance, *cotangents)
-  return call(*inputs, **_size(width, height), with_abs=with_abs)
+  *grads, absolute = call(
+    *splats,
+    image,
+    depth,
+    transmittance,
+    *cotangents,
+    **_int64(width=width, height=height),
+    with_abs=with_abs,
+  )
+  v_background = jnp.einsum('hw,hwc->c', transmittance, cotangents[0])
+  return (*grads, v_background, absolute)
 
 
-def _size(width, height):
-  return {'width': np.int64(width), 'height': np.int64(height)}
+_draw.defvjp(_forward, _backward)
+
+
+def _int64(**sizes):
+  return {name: np.int64(x) for name, x in sizes.items()}

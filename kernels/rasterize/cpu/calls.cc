@@ -11,13 +11,13 @@ namespace ffi = xla::ffi;
 
 struct Workspace {
   ListsWorkspace lists;
-  Buffer<float> rows;
+  PullWorkspace pull;
 };
 
 Inputs inputs_of(const Array& means2d, const Array& conics,
-                 const Array& opacities, const Array& channels,
+                 const Array& opacities, const Array& features,
                  const Array& depths, int64_t width, int64_t height) {
-  const auto shape = channels.dimensions();
+  const auto shape = features.dimensions();
   return {shape[0],
           static_cast<int>(shape[1]),
           static_cast<int>(width),
@@ -25,43 +25,47 @@ Inputs inputs_of(const Array& means2d, const Array& conics,
           means2d.typed_data(),
           conics.typed_data(),
           opacities.typed_data(),
-          channels.typed_data(),
+          features.typed_data(),
           depths.typed_data()};
 }
 
 ffi::Error forward(ffi::ThreadPool pool, Array means2d, Array conics,
-                   Array opacities, Array channels, Array depths, Result image,
+                   Array opacities, Array features, Array depths,
+                   Array background, Result image, Result alpha, Result depth,
                    Result transmittance, int64_t width, int64_t height) {
   return guarded("rasterize", [&] {
     Threads threads(pool);
     Lease<Workspace> work;
     const Inputs in =
-        inputs_of(means2d, conics, opacities, channels, depths, width, height);
-    const Lists lists = make_lists(in, threads, work->lists);
-    draw(in, lists, threads,
-         {image->typed_data(), transmittance->typed_data()});
+        inputs_of(means2d, conics, opacities, features, depths, width, height);
+    const Lists lists = make_lists(in, threads, false, work->lists);
+    draw(in, background.typed_data(), lists, threads,
+         {image->typed_data(), alpha->typed_data(), depth->typed_data(),
+          transmittance->typed_data()});
   });
 }
 
 ffi::Error backward(ffi::ThreadPool pool, Array means2d, Array conics,
-                    Array opacities, Array channels, Array depths, Array image,
-                    Array transmittance, Array v_image, Array v_transmittance,
-                    Result v_means2d, Result v_conics, Result v_opacities,
-                    Result v_channels, Result absolute, int64_t width,
+                    Array opacities, Array features, Array depths, Array image,
+                    Array depth, Array transmittance, Array v_image,
+                    Array v_alpha, Array v_depth, Result v_means2d,
+                    Result v_conics, Result v_opacities, Result v_features,
+                    Result v_depths, Result absolute, int64_t width,
                     int64_t height, bool with_abs) {
   return guarded("rasterize", [&] {
     Threads threads(pool);
     Lease<Workspace> work;
     const Inputs in =
-        inputs_of(means2d, conics, opacities, channels, depths, width, height);
-    const Lists lists = make_lists(in, threads, work->lists);
+        inputs_of(means2d, conics, opacities, features, depths, width, height);
+    const Lists lists = make_lists(in, threads, true, work->lists);
     pull(in, lists, threads,
-         {image.typed_data(), transmittance.typed_data(), v_image.typed_data(),
-          v_transmittance.typed_data(), with_abs},
-         work->rows,
+         {image.typed_data(), depth.typed_data(), transmittance.typed_data(),
+          v_image.typed_data(), v_alpha.typed_data(), v_depth.typed_data(),
+          with_abs},
+         work->pull,
          {v_means2d->typed_data(), v_conics->typed_data(),
-          v_opacities->typed_data(), v_channels->typed_data(),
-          absolute->typed_data()});
+          v_opacities->typed_data(), v_features->typed_data(),
+          v_depths->typed_data(), absolute->typed_data()});
   });
 }
 
@@ -74,9 +78,12 @@ SR3D_CALL(sr3d_rasterize_forward, sr3d::forward,
               .Arg<sr3d::Array>()  // means2d
               .Arg<sr3d::Array>()  // conics
               .Arg<sr3d::Array>()  // opacities
-              .Arg<sr3d::Array>()  // channels
+              .Arg<sr3d::Array>()  // features
               .Arg<sr3d::Array>()  // depths
+              .Arg<sr3d::Array>()  // background
               .Ret<sr3d::Array>()  // image
+              .Ret<sr3d::Array>()  // alpha
+              .Ret<sr3d::Array>()  // depth
               .Ret<sr3d::Array>()  // transmittance
               .Attr<int64_t>("width")
               .Attr<int64_t>("height"))
@@ -87,16 +94,19 @@ SR3D_CALL(sr3d_rasterize_backward, sr3d::backward,
               .Arg<sr3d::Array>()  // means2d
               .Arg<sr3d::Array>()  // conics
               .Arg<sr3d::Array>()  // opacities
-              .Arg<sr3d::Array>()  // channels
+              .Arg<sr3d::Array>()  // features
               .Arg<sr3d::Array>()  // depths
               .Arg<sr3d::Array>()  // image
+              .Arg<sr3d::Array>()  // depth
               .Arg<sr3d::Array>()  // transmittance
               .Arg<sr3d::Array>()  // v_image
-              .Arg<sr3d::Array>()  // v_transmittance
+              .Arg<sr3d::Array>()  // v_alpha
+              .Arg<sr3d::Array>()  // v_depth
               .Ret<sr3d::Array>()  // v_means2d
               .Ret<sr3d::Array>()  // v_conics
               .Ret<sr3d::Array>()  // v_opacities
-              .Ret<sr3d::Array>()  // v_channels
+              .Ret<sr3d::Array>()  // v_features
+              .Ret<sr3d::Array>()  // v_depths
               .Ret<sr3d::Array>()  // absolute
               .Attr<int64_t>("width")
               .Attr<int64_t>("height")

@@ -7,21 +7,25 @@
 
 namespace sr3d {
 
-// What is drawn: accumulated channels [H, W, C] and transmittance [H, W].
+// What is drawn; transmittance, since 1 - alpha would lose its last digits.
 struct Drawing {
-  float* image;
-  float* transmittance;
+  float* image;          // [H, W, C]
+  float* alpha;          // [H, W]
+  float* depth;          // [H, W]
+  float* transmittance;  // [H, W]
 };
 
-void draw(const Inputs& inputs, const Lists& lists, Threads& threads,
-          const Drawing& out);
+void draw(const Inputs& inputs, const float* background, const Lists& lists,
+          Threads& threads, const Drawing& out);
 
-// Images, and the cotangents of what `draw` wrote.
+// Images, and their cotangents.
 struct Pull {
-  const float* image;            // [H, W, C]
-  const float* transmittance;    // [H, W]
-  const float* v_image;          // [H, W, C]
-  const float* v_transmittance;  // [H, W]
+  const float* image;          // [H, W, C]
+  const float* depth;          // [H, W]
+  const float* transmittance;  // [H, W]
+  const float* v_image;        // [H, W, C]
+  const float* v_alpha;        // [H, W]
+  const float* v_depth;        // [H, W]
   bool with_abs;
 };
 
@@ -29,11 +33,17 @@ struct Cotangents {
   float* means2d;    // [N, 2]
   float* conics;     // [N, 3]
   float* opacities;  // [N]
-  float* channels;   // [N, C]
+  float* features;   // [N, C]
+  float* depths;     // [N]
   float* absolute;   // [N, 2] sum over pixels of |dL/dmeans2d|, or zeros
 };
 
+struct PullWorkspace {
+  Buffer<float> rows;
+  Buffer<uint8_t> met;
+};
+
 void pull(const Inputs& inputs, const Lists& lists, Threads& threads,
-          const Pull& pull, Buffer<float>& workspace, const Cotangents& out);
+          const Pull& pull, PullWorkspace& workspace, const Cotangents& out);
 
 }  // namespace sr3d

@@ -71,7 +71,8 @@ void visit_tiles(const Inputs& in, int across, const Splat& s, Emit emit) {
 
 }  // namespace
 
-Lists make_lists(const Inputs& in, Threads& threads, ListsWorkspace& w) {
+Lists make_lists(const Inputs& in, Threads& threads, bool with_positions,
+                 ListsWorkspace& w) {
   Lists lists;
   lists.across = (in.width + kTile - 1) / kTile;
   lists.down = (in.height + kTile - 1) / kTile;
@@ -79,7 +80,7 @@ Lists make_lists(const Inputs& in, Threads& threads, ListsWorkspace& w) {
   Splat* splats = w.splats.get(in.num_splats);
   uint8_t* drawn = w.drawn.get(in.num_splats);
   prepare(in, threads, splats, drawn);
-  const int64_t n = lists.num_visible = sort_by_depth(in, drawn, w);
+  const int64_t n = sort_by_depth(in, drawn, w);
   const uint32_t* order = w.order.data();
 
   // Each thread lists the tiles of its share of splats and counts them. The
@@ -87,7 +88,7 @@ Lists make_lists(const Inputs& in, Threads& threads, ListsWorkspace& w) {
   const int64_t parts = threads.count();
   if (int64_t(w.emitted.size()) < parts) w.emitted.resize(parts);
   uint32_t* cursors = w.cursors.get(parts * tiles);
-  uint32_t* first = w.first.get(n + 1);
+  uint32_t* ends = w.ends.get(n);  // in order of depth, within the part
   threads.chunks(n, parts, [&](int64_t part, int64_t begin, int64_t end) {
     uint32_t* counts = cursors + part * tiles;
     std::memset(counts, 0, tiles * sizeof *counts);
@@ -95,11 +96,11 @@ Lists make_lists(const Inputs& in, Threads& threads, ListsWorkspace& w) {
     emitted.clear();
     for (int64_t i = begin; i < end; ++i) {
       __builtin_prefetch(splats + order[std::min(i + kAhead, n - 1)]);
-      first[i] = static_cast<uint32_t>(emitted.size());
       visit_tiles(in, lists.across, splats[order[i]], [&](uint32_t tile) {
         ++counts[tile];
         emitted.push_back(tile);
       });
+      ends[i] = static_cast<uint32_t>(emitted.size());
     }
     w.emitted[part] = std::move(emitted);
   });
@@ -123,27 +124,34 @@ Lists make_lists(const Inputs& in, Threads& threads, ListsWorkspace& w) {
   }
   starts[tiles] = total;
 
-  Entry* entries = w.entries.get(lists.num_slots);
+  uint32_t* entries = w.entries.get(lists.num_slots);
+  uint32_t* positions = nullptr;
+  Span* spans = nullptr;
+  if (with_positions) {
+    positions = w.positions.get(lists.num_slots);
+    spans = w.spans.get(in.num_splats);
+    std::memset(spans, 0, in.num_splats * sizeof *spans);
+  }
   threads.chunks(n, parts, [&](int64_t part, int64_t begin, int64_t end) {
     uint32_t* cursor = cursors + part * tiles;
-    const std::vector<uint32_t>& emitted = w.emitted[part];
+    const uint32_t* emitted = w.emitted[part].data();
     const auto offset = static_cast<uint32_t>(base[part]);
-    for (int64_t i = begin; i < end; ++i) {
-      const size_t stop = i + 1 < end ? first[i + 1] : emitted.size();
-      for (size_t e = first[i]; e < stop; ++e) {
-        entries[cursor[emitted[e]]++] = {order[i],
-                                         offset + static_cast<uint32_t>(e)};
+    uint32_t first = 0;
+    for (int64_t i = begin; i < end; first = ends[i++]) {
+      for (uint32_t k = first; k < ends[i]; ++k) {
+        const uint32_t position = cursor[emitted[k]]++;
+        entries[position] = order[i];
+        if (positions) positions[offset + k] = position;
       }
-      first[i] += offset;
+      if (spans) spans[order[i]] = {offset + first, ends[i] - first};
     }
   });
-  first[n] = static_cast<uint32_t>(lists.num_slots);
 
   lists.splats = splats;
-  lists.order = order;
-  lists.first = first;
-  lists.entries = entries;
   lists.starts = starts;
+  lists.entries = entries;
+  lists.spans = spans;
+  lists.positions = positions;
   return lists;
 }
 

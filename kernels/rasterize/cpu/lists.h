@@ -12,22 +12,21 @@ namespace sr3d {
 
 constexpr int64_t kAhead = 8;  // splats fetched before they are needed
 
-// One (splat, tile) pair. Slots count pairs in order of depth and then of tile,
-// so that those of one splat are neighbours.
-struct Entry {
-  uint32_t splat;
-  uint32_t slot;
+// The (splat, tile) pairs of one splat are neighbours in order of emission:
+// this many, from there on.
+struct Span {
+  uint32_t first, count;
 };
 
 struct Lists {
   int across, down;  // tiles
-  int64_t num_visible;
   int64_t num_slots;
-  const Splat* splats;     // [N]
-  const uint32_t* order;   // [num_visible], near to far, ties by index
-  const uint32_t* first;   // [num_visible + 1] slot where each splat begins
-  const Entry* entries;    // [num_slots], tile after tile
-  const uint32_t* starts;  // [tiles + 1]
+  const Splat* splats;        // [N]
+  const uint32_t* starts;     // [tiles + 1]
+  const uint32_t* entries;    // [num_slots] splats, tile after tile, near to
+                              // far, ties by index
+  const Span* spans;          // [N] of `positions`, empty where not drawn
+  const uint32_t* positions;  // [num_slots] in `entries`
 };
 
 // What `make_lists` works in and its result points to.
@@ -35,13 +34,14 @@ struct ListsWorkspace {
   Buffer<Splat> splats;
   Buffer<uint8_t> drawn;
   Buffer<uint64_t> keys, sorted;
-  Buffer<uint32_t> order, first, starts, cursors;
-  Buffer<Entry> entries;
+  Buffer<uint32_t> order, ends, starts, cursors, entries, positions;
+  Buffer<Span> spans;
   std::vector<std::vector<uint32_t>> emitted;  // a thread each: tiles met
 };
 
-// Throws std::length_error where there are 2^32 slots or more.
-Lists make_lists(const Inputs& inputs, Threads& threads,
+// Makes spans and positions only where asked to. Throws std::length_error where
+// there are 2^32 pairs or more.
+Lists make_lists(const Inputs& inputs, Threads& threads, bool with_positions,
                  ListsWorkspace& workspace);
 
 }  // namespace sr3d

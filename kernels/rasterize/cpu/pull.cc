@@ -3,191 +3,227 @@
 
 #include "composite.h"
 #include "tile.h"
+#include "walk.h"
 
 namespace sr3d {
 namespace {
 
 constexpr float kLn2 = 0.693147181f;
-constexpr int kGeometry = 8;  // numbers of a row before its channels
+constexpr int kGeometry = 8;  // numbers of a row before its planes
 
-// A row of sums over the pixels of one slot, s = dL/dsigma:
+// A row of sums over the pixels of one entry, s = dL/dsigma:
 //   s (1, dx, dx^2, dy, dx dy, dy^2), |s (xx dx + xy dy)|, |s (xy dx + yy dy)|,
-//   and the cotangent of each channel.
-int row_size(int channels) { return kGeometry + (channels + 3) / 4 * 4; }
-
-// Channels beyond the last whose cotangent is not zero everywhere: their
-// gradients are zero, as of a depth image that nobody looks at.
-int count_live_channels(const Inputs& in, Threads& threads, const float* v) {
-  const int channels = in.num_channels;
-  std::vector<int> live(in.height, 0);
-  if (live.empty()) return 0;
-  threads.chunks(
-      in.height, threads.count(), [&](int64_t, int64_t a, int64_t b) {
-        for (int64_t y = a; y < b; ++y) {
-          const float* row = v + y * in.width * channels;
-          int last = 0;
-          for (int64_t i = 0; i < int64_t{in.width} * channels; i += channels) {
-            for (int k = last; k < channels; ++k) {
-              if (row[i + k] != 0) last = k + 1;  // true for NaN
-            }
-          }
-          live[y] = last;
-        }
-      });
-  return *std::max_element(live.begin(), live.end());
+//   and the cotangent of each plane; whole cache lines.
+int row_size(int planes) {
+  return (kGeometry + planes + kLanes - 1) / kLanes * kLanes;
 }
 
-// The walk of `draw_tile` again, near to far, with one scalar a pixel beside
-// the light: S = sum over splats to come of w u, plus T dL/dT, with u = v .
-// channels.
+// What a block of pixels holds: light, the rest of the loss, cotangents.
+enum { kLight, kRest, kCotangents };
+
+// Blocks before the first splat. One scalar a pixel goes beside the light:
+// S = sum over splats to come of w u, plus T dL/dT, with u = v . planes; of all
+// splats that is v . image, the background in it, less T dL/dalpha.
+void fill_blocks(const Inputs& in, const Pull& pull, const Tile& tile,
+                 int active, Lanes* blocks) {
+  const int features = in.num_features, stride = kCotangents + active;
+  std::fill_n(blocks, kHalves * kBlocks * stride, Lanes{});
+  tile.fill_light(blocks + kLight, stride);
+  tile.rows_of_blocks(in.width, [&](int block, int lane, int64_t pixel, int n) {
+    Lanes* to = blocks + block * stride;
+    for (int i = 0; i < n; ++i) {
+      const int64_t p = pixel + i;
+      float rest = -pull.transmittance[p] * pull.v_alpha[p];
+      for (int k = 0; k < features; ++k) {
+        const float v = pull.v_image[p * features + k];
+        to[kCotangents + k][lane + i] = v;
+        rest += v * pull.image[p * features + k];
+      }
+      if (active > features) {
+        to[kCotangents + features][lane + i] = pull.v_depth[p];
+        rest += pull.v_depth[p] * pull.depth[p];
+      }
+      to[kRest][lane + i] = rest;
+    }
+  });
+}
+
+// The walk of `draw_tile` again, near to far:
 //   S <- S - w u,  dL/dalpha = T u - S / (1 - alpha)
-// C live channels, 0 for `live`, of in.num_channels.
-template <int C>
+// P active planes, 0 for `active`; entries met get a row.
+template <int P, bool kAbs>
 void pull_tile(const Inputs& in, const Lists& lists, int index,
-               const Pull& pull, int live, float* rows_out) {
-  const int channels = in.num_channels, active = C ? C : live;
-  const int size = row_size(channels);
+               const Pull& given, int active, const PullWorkspace& w) {
+  const int planes = P ? P : active, stride = kCotangents + planes;
+  const int size = row_size(planes);
   const Tile tile(index, lists.across, in.width, in.height);
-  Lanes inline_v[kTile * (C ? C : 1)];
-  std::vector<Lanes> any_v(C ? 0 : kTile * active + active);
-  Lanes* v_image = C ? inline_v : any_v.data();
-  Lanes light[kTile], rest[kTile];
-  std::fill_n(v_image, kTile * active, Lanes{});
-  std::fill_n(light, kTile, tile.light());
-  std::fill_n(rest, kTile, Lanes{});
-  for (int row = 0; row < tile.rows; ++row) {
-    const int64_t pixel = int64_t{tile.y + row} * in.width + tile.x;
-    for (int column = 0; column < tile.columns; ++column) {
-      const int64_t i = pixel + column;
-      float sum = pull.transmittance[i] * pull.v_transmittance[i];
-      for (int k = 0; k < active; ++k) {
-        const float v = pull.v_image[i * channels + k];
-        v_image[row * active + k][column] = v;
-        sum += v * pull.image[i * channels + k];
-      }
-      rest[row][column] = sum;
-    }
-  }
+  Lanes inline_blocks[kHalves * kBlocks * (kCotangents + P)];
+  std::vector<Lanes> any_blocks(P ? 0 : kHalves * kBlocks * stride + planes);
+  std::vector<float> any_values(P ? 0 : in.num_planes());
+  Lanes* blocks = P ? inline_blocks : any_blocks.data();
+  fill_blocks(in, given, tile, planes, blocks);
 
-  uint32_t alive = 0xffffu >> (kTile - tile.rows);
-  const Entry* end = lists.entries + lists.starts[index + 1];
-  const Entry* e = lists.entries + lists.starts[index];
-  for (; e < end && alive; ++e) {
-    __builtin_prefetch(lists.splats +
-                       (e + std::min(end - e - 1, kAhead))->splat);
-    const Splat& s = lists.splats[e->splat];
-    const float* values =
-        C ? s.channels : in.channels + int64_t{e->splat} * channels;
-    const Columns columns(s, tile);
-    Lanes s0{}, s1{}, s2{}, abs_x{}, abs_y{};
-    Lanes inline_sums[C ? C : 1] = {};
-    Lanes* v_channels = C ? inline_sums : v_image + kTile * active;
-    if (!C) std::fill_n(v_channels, active, Lanes{});
-    for (uint32_t rows = rows_met(s, tile, alive); rows; rows &= rows - 1) {
-      const int row = __builtin_ctz(rows);
-      const float dy = s.y - (tile.y + row + 0.5f);
-      const Lanes exponent = exponents(s, columns, dy);
-      if (!any_above(exponent, kLog2AlphaBelow)) continue;
-      const Lanes before = light[row], alpha = alphas(exponent);
-      const Step step = advance(before, alpha);
-      light[row] = step.after;
-      if (!any_above(step.after, 0)) alive &= ~(1u << row);
-      Lanes u{};
-      for (int k = 0; k < active; ++k) {
-        const Lanes v = v_image[row * active + k];
-        u += v * values[k];
-        v_channels[k] += step.weight * v;
+  Walk walk(lists, index, tile);
+  while (walk.advance(blocks + kLight, stride)) {
+    for (const Meeting& meeting : walk) {
+      const Splat& s = *meeting.splat;
+      const float* values =
+          P ? s.planes : gather_planes(in, meeting.index, any_values.data());
+      const float xx = -2 * kLn2 * s.a, xy = -kLn2 * s.b, yy = -2 * kLn2 * s.c;
+      Lanes sums[kLanes] = {};
+      Lanes inline_sums[P ? P : 1] = {};
+      Lanes* v_planes = P ? inline_sums : blocks + kHalves * kBlocks * stride;
+      if (!P) std::fill_n(v_planes, planes, Lanes{});
+      for (int half = 0; half < kHalves; ++half) {
+        Blocks left = meeting.blocks[half];
+        if (!left) continue;
+        const Columns columns(s, tile, half);
+        const Lanes dx = columns.dx;
+        Lanes s0{}, s1{}, s2{};
+        for (; left; left &= left - 1) {
+          const unsigned i = __builtin_ctz(left) / 2;
+          Lanes* block = blocks + (half * kBlocks + i) * stride;
+          const Lanes dy = s.y - tile.centers_y[i];
+          const Lanes exponent = exponents(s, columns, dy);
+          const Lanes alpha = alphas(exponent);
+          const Step step = advance(block[kLight], alpha);
+          block[kLight] = step.after;
+          Lanes u{};
+          for (int k = 0; k < planes; ++k) {
+            const Lanes v = block[kCotangents + k];
+            u += v * values[k];
+            v_planes[k] += step.weight * v;
+          }
+          // dL/dsigma = -alpha dL/dalpha = S alpha / (1 - alpha) - w u
+          const Lanes share = step.weight * u;
+          const Lanes rest = block[kRest] -= share;
+          const Mask smooth =
+              (step.weight > Lanes{}) & (exponent < broadcast(kLog2AlphaMax));
+          const Lanes slope =
+              smooth ? rest * (alpha / (1.0f - alpha)) - share : Lanes{};
+          const Lanes moment = slope * dy;
+          s0 += slope;
+          s1 += moment;
+          s2 += moment * dy;
+          if (kAbs) {
+            sums[6] += magnitude(slope * (dx * xx + xy * dy));
+            sums[7] += magnitude(slope * (dx * xy + yy * dy));
+          }
+        }
+        sums[0] += s0;
+        sums[1] += s0 * dx;
+        sums[2] += s0 * dx * dx;
+        sums[3] += s1;
+        sums[4] += s1 * dx;
+        sums[5] += s2;
       }
-      rest[row] -= step.weight * u;
-      const Lanes v_alpha = before * u - rest[row] / (1.0f - alpha);
-      const Mask smooth = (step.weight > Lanes{}) & (alpha < kAlphaMax);
-      const Lanes slope = smooth ? -alpha * v_alpha : Lanes{};
-      s0 += slope;
-      s1 += slope * dy;
-      s2 += slope * (dy * dy);
-      if (pull.with_abs) {
-        const float xx = -2 * kLn2 * s.a, xy = -kLn2 * s.b,
-                    yy = -2 * kLn2 * s.c;
-        abs_x += magnitude(slope * (columns.dx * xx + xy * dy));
-        abs_y += magnitude(slope * (columns.dx * xy + yy * dy));
+      float* to = w.rows.data() + meeting.position * size;
+      int filled = kGeometry;
+      for (int k = 0; k < planes; ++k) {
+        if (filled == kLanes) {
+          store(to, transposed_sum(sums));
+          to += kLanes;
+          filled = 0;
+        }
+        sums[filled++] = v_planes[k];
       }
+      store(to, transposed_sum(sums));
     }
-    const Lanes dx = columns.dx;
-    Lanes sums[kLanes] = {s0,      s0 * dx, s0 * dx * dx, s1,
-                          s1 * dx, s2,      abs_x,        abs_y};
-    float* to = rows_out + int64_t{e->slot} * size;
-    int filled = kGeometry;
-    for (int k = 0; k < active; ++k) {
-      if (filled == kLanes) {
-        store(to, transposed_sum(sums));
-        to += kLanes;
-        filled = 0;
-      }
-      sums[filled++] = v_channels[k];
-    }
-    std::fill(sums + filled, sums + kLanes, Lanes{});
-    const Lanes total = transposed_sum(sums);
-    std::memcpy(to, &total, sizeof(float) * ((filled + 3) / 4 * 4));
   }
-  // Splats behind the last light.
-  for (; e < end; ++e) {
-    std::fill_n(rows_out + int64_t{e->slot} * size, kGeometry + active, 0.0f);
-  }
+  uint8_t* met = w.met.data();
+  std::fill(met + lists.starts[index], met + walk.next(), 1);
+  std::fill(met + walk.next(), met + lists.starts[index + 1], 0);
 }
 
-// Cotangents of one splat from the sums of its slots.
+// Cotangents of splat i from the sums over its pixels.
 void pull_splat(const Inputs& in, const float* sums, int active, int64_t i,
-                const Cotangents& out) {
+                bool drawn, const Cotangents& out) {
+  const int features = in.num_features;
   const float xx = in.conics[3 * i], xy = in.conics[3 * i + 1];
   const float yy = in.conics[3 * i + 2];
-  out.means2d[2 * i] = xx * sums[1] + xy * sums[3];
-  out.means2d[2 * i + 1] = xy * sums[1] + yy * sums[3];
+  out.means2d[2 * i] = drawn ? xx * sums[1] + xy * sums[3] : 0;
+  out.means2d[2 * i + 1] = drawn ? xy * sums[1] + yy * sums[3] : 0;
   out.conics[3 * i] = 0.5f * sums[2];
   out.conics[3 * i + 1] = sums[4];
   out.conics[3 * i + 2] = 0.5f * sums[5];
-  out.opacities[i] = -sums[0] / in.opacities[i];
+  out.opacities[i] = drawn ? -sums[0] / in.opacities[i] : 0;
   out.absolute[2 * i] = sums[6];
   out.absolute[2 * i + 1] = sums[7];
-  std::copy_n(sums + kGeometry, active, out.channels + i * in.num_channels);
+  std::copy_n(sums + kGeometry, features, out.features + i * features);
+  out.depths[i] = active > features ? sums[kGeometry + features] : 0;
+}
+
+// Sums rows in order of emission, whoever made them.
+void sum_rows(const Inputs& in, const Lists& lists, Threads& threads,
+              int active, const PullWorkspace& w, const Cotangents& out) {
+  const int size = row_size(active);
+  const float* rows = w.rows.data();
+  const uint8_t* met = w.met.data();
+  constexpr int64_t chunk = 2048;
+  threads.chunks(
+      in.num_splats, in.num_splats / chunk + 1,
+      [&](int64_t, int64_t begin, int64_t end) {
+        std::vector<float> any(size);
+        for (int64_t i = begin; i < end; ++i) {
+          const Span ahead = lists.spans[std::min(i + kAhead, end - 1)];
+          for (uint32_t k = 0; k < ahead.count; ++k) {
+            __builtin_prefetch(
+                rows + int64_t{lists.positions[ahead.first + k]} * size);
+          }
+          const Span span = lists.spans[i];
+          std::fill(any.begin(), any.end(), 0.0f);
+          for (uint32_t k = 0; k < span.count; ++k) {
+            const int64_t position = lists.positions[span.first + k];
+            if (!met[position]) continue;
+            const float* row = rows + position * size;
+            for (int j = 0; j < size; ++j) any[j] += row[j];
+          }
+          pull_splat(in, any.data(), active, i, span.count > 0, out);
+        }
+      });
+}
+
+bool is_zero(const Inputs& in, Threads& threads, const float* plane) {
+  std::vector<uint8_t> found(in.height, 0);
+  threads.chunks(in.height, threads.count(),
+                 [&](int64_t, int64_t begin, int64_t end) {
+                   for (int64_t y = begin; y < end; ++y) {
+                     const float* row = plane + y * in.width;
+                     float most = 0;  // NaN counts as something
+                     for (int x = 0; x < in.width; ++x) {
+                       most = row[x] == 0 ? most : 1;
+                     }
+                     found[y] = most != 0;
+                   }
+                 });
+  return std::find(found.begin(), found.end(), 1) == found.end();
+}
+
+template <bool kAbs>
+auto choose_tile(int active, bool fits) {
+  return !fits         ? pull_tile<0, kAbs>
+         : active == 1 ? pull_tile<1, kAbs>
+         : active == 2 ? pull_tile<2, kAbs>
+         : active == 3 ? pull_tile<3, kAbs>
+                       : pull_tile<4, kAbs>;
 }
 
 }  // namespace
 
 void pull(const Inputs& in, const Lists& lists, Threads& threads,
-          const Pull& given, Buffer<float>& workspace, const Cotangents& out) {
-  const int live = count_live_channels(in, threads, given.v_image);
-  const int size = row_size(in.num_channels);
-  float* rows = workspace.get(lists.num_slots * size);
-  const bool fits = in.num_channels <= kInlineChannels;
-  const auto one = !fits       ? pull_tile<0>
-                   : live == 4 ? pull_tile<4>
-                   : live == 3 ? pull_tile<3>
-                   : live == 2 ? pull_tile<2>
-                               : pull_tile<1>;
-  const int active = fits ? std::max(live, 1) : live;
+          const Pull& given, PullWorkspace& w, const Cotangents& out) {
+  // Mostly nobody looks at the depth.
+  const bool flat = is_zero(in, threads, given.v_depth);
+  const int active = in.num_features + (flat ? 0 : 1);
+  const bool fits = active > 0 && in.num_planes() <= kInlinePlanes;
+  w.rows.get(lists.num_slots * row_size(active));
+  w.met.get(lists.num_slots);
+  const auto one = given.with_abs ? choose_tile<true>(active, fits)
+                                  : choose_tile<false>(active, fits);
   threads.loop(int64_t{lists.across} * lists.down, [&](int64_t index) {
-    one(in, lists, static_cast<int>(index), given, active, rows);
+    one(in, lists, static_cast<int>(index), given, active, w);
   });
-
-  std::fill_n(out.means2d, 2 * in.num_splats, 0.0f);
-  std::fill_n(out.conics, 3 * in.num_splats, 0.0f);
-  std::fill_n(out.opacities, in.num_splats, 0.0f);
-  std::fill_n(out.channels, in.num_splats * in.num_channels, 0.0f);
-  std::fill_n(out.absolute, 2 * in.num_splats, 0.0f);
-  threads.chunks(lists.num_visible, lists.num_visible / 2048 + 1,
-                 [&](int64_t, int64_t begin, int64_t end) {
-                   const int used = kGeometry + active;
-                   std::vector<float> sums(used);
-                   for (int64_t i = begin; i < end; ++i) {
-                     std::fill(sums.begin(), sums.end(), 0.0f);
-                     for (uint32_t slot = lists.first[i];
-                          slot < lists.first[i + 1]; ++slot) {
-                       const float* row = rows + int64_t{slot} * size;
-                       for (int k = 0; k < used; ++k) sums[k] += row[k];
-                     }
-                     pull_splat(in, sums.data(), active, lists.order[i], out);
-                   }
-                 });
+  sum_rows(in, lists, threads, active, w, out);
 }
 
 }  // namespace sr3d

@@ -10,33 +10,36 @@
 
 namespace sr3d {
 
-constexpr int kInlineChannels = 4;  // fit into the record; more stay outside
+constexpr int kInlinePlanes = 4;  // fit into the record; more stay outside
 
 // raw alpha = 2^(a dx^2 + b dx dy + c dy^2 + l), (dx, dy) = mean - pixel:
 // log2(e) and the opacity are folded in, so that one exponential gives it and
-// exponents alone tell where it is below the least alpha. The last five fields
+// exponents alone tell where it is below the least alpha. The last six fields
 // bound the ellipse where it is not.
 struct alignas(64) Splat {
   float x, y;  // mean, px
   float a, b, c, l;
-  float channels[kInlineChannels];
-  float extent_x, extent_y;  // half the bounding box, px
-  float slope;               // of the line of the chords' centres
+  float planes[kInlinePlanes];  // features, then depth
+  float extent_x, extent_y;     // half the bounding box, px
+  float slope;                  // of the line of the chords' centres
   float chord0, chord1;  // half chord at height v: sqrt(chord0 - chord1 v^2)
   float top;             // height of the rightmost point over the mean, px
 };
 static_assert(sizeof(Splat) == 64, "a splat must be one cache line");
 
-// The arguments of one call.
+// The splats of one call.
 struct Inputs {
   int64_t num_splats;
-  int num_channels;
+  int num_features;
   int width, height;
   const float* means2d;    // [N, 2]
   const float* conics;     // [N, 3]
   const float* opacities;  // [N]
-  const float* channels;   // [N, C]
+  const float* features;   // [N, C]
   const float* depths;     // [N]
+
+  // What is drawn of a splat: its features, then its depth.
+  int num_planes() const { return num_features + 1; }
 };
 
 // Pixels first..last of a row or column; none if last < first.
@@ -83,7 +86,8 @@ inline Range columns(const Splat& s, float low, float high, int width) {
   return pixels(s.x + left, s.x + right, scale + std::fabs(s.x), width);
 }
 
-// Writes records [N]; `drawn` [N] is false where nothing can be seen of one.
+// Writes records [N]; `drawn` [N] is false where nothing can be seen of one, or
+// where it is not a splat: not finite, not in front, not an ellipse.
 void prepare(const Inputs& inputs, Threads& threads, Splat* records,
              uint8_t* drawn);
 
