@@ -15,6 +15,8 @@ import jax
 import jax.numpy as jnp
 
 _CALLS = (
+  'sr3d_project_forward',
+  'sr3d_project_backward',
   'sr3d_rasterize_forward',
   'sr3d_rasterize_backward',
   'sr3d_ssim_forward',

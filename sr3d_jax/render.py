@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from sr3d_kernels import project as native
 from sr3d_kernels.rasterize import (
   count_slots,
   needs_capacity,
@@ -107,6 +108,7 @@ def project(
   blur: float = 0.1,
   compensation: str = 'clamped',
   near: float = 0.01,
+  backend: str | None = None,
 ) -> Splats:
   """Projects 3D Gaussians to the screen by the local affine approximation.
 
@@ -120,6 +122,7 @@ def project(
     compensation: how opacity pays for the blur: 'none' (plain 3DGS),
       'clamped' sqrt(det / det') not below 0.005, or 'mip_splatting' (released).
     near: splats at depth <= near are culled, scene units.
+    backend: of `rasterize`; 'cpu' and None let C++ project for a pinhole.
 
   Returns:
     [N] splats; those culled or not finite have zero opacity and radius, and
@@ -130,6 +133,10 @@ def project(
       f'compensation must be one of {sorted(COMPENSATIONS)}, '
       f'got {compensation!r}'
     )
+  if camera.lens is None and backend in (None, 'cpu'):
+    dtype = gaussians.means.dtype
+    if not native.unsupported(dtype=dtype, compensation=compensation):
+      return _project_natively(gaussians, camera, blur, compensation, near)
   valid = _valid_inputs(gaussians)
   gaussians = _replace_invalid(gaussians, valid)
   view = camera.world_to_cam[:3, :3]
@@ -181,6 +188,43 @@ def project(
   )
 
 
+def _project_natively(
+  gaussians: Gaussians,
+  camera: Camera,
+  blur: float,
+  compensation: str,
+  near: float,
+) -> Splats:
+  """What `project` says, in C++."""
+  arrays = native.project(
+    gaussians.means,
+    gaussians.log_scales,
+    gaussians.quats,
+    gaussians.opacity_logits,
+    gaussians.sh,
+    camera.world_to_cam,
+    camera.focal,
+    camera.center,
+    camera.position,
+    width=camera.width,
+    height=camera.height,
+    blur=blur,
+    compensation=compensation,
+    near=near,
+    margin=optics.CLAMP_MARGIN,
+    floor=COMPENSATION_FLOOR,
+  )
+  means2d, conics, opacities, features, depths, radii = arrays
+  return Splats(
+    means2d=means2d,
+    conics=conics,
+    opacities=opacities,
+    features=features,
+    depths=depths,
+    radii=jax.lax.stop_gradient(radii),
+  )
+
+
 def render(
   gaussians: Gaussians,
   camera: Camera,
@@ -210,7 +254,7 @@ def render(
   Returns:
     The image; NaN with `overflow` set where `capacity` does not suffice.
   """
-  splats = project(gaussians, camera, **projection)
+  splats = project(gaussians, camera, backend=backend, **projection)
   means2d = splats.means2d
   if screen_offset is not None:
     means2d = means2d + screen_offset

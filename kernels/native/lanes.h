@@ -62,7 +62,7 @@ inline bool any(Mask mask) {
 
 inline Lanes minimum(Lanes x, Lanes y) {
 #if defined(SR3D_MASKS)
-  return (Lanes)_mm512_min_ps((__m512)x, (__m512)y);
+  return (Lanes)_mm512_maskz_min_ps(0xffff, (__m512)x, (__m512)y);
 #else
   return x < y ? x : y;
 #endif
@@ -70,7 +70,7 @@ inline Lanes minimum(Lanes x, Lanes y) {
 
 inline Lanes maximum(Lanes x, Lanes y) {
 #if defined(SR3D_MASKS)
-  return (Lanes)_mm512_max_ps((__m512)x, (__m512)y);
+  return (Lanes)_mm512_maskz_max_ps(0xffff, (__m512)x, (__m512)y);
 #else
   return x > y ? x : y;
 #endif
@@ -83,21 +83,10 @@ inline Lanes negative(Lanes x) { return (Lanes)((Bits)x | 0x80000000u); }
 
 inline Lanes sqrt(Lanes x) {
 #if defined(SR3D_MASKS)
-  return (Lanes)_mm512_sqrt_ps((__m512)x);
+  return (Lanes)_mm512_maskz_sqrt_ps(0xffff, (__m512)x);
 #else
   for (int i = 0; i < kLanes; ++i) x[i] = __builtin_sqrtf(x[i]);
   return x;
-#endif
-}
-
-// 1 / x to a relative error of 1e-7: a guess and one step of Newton take less
-// time than a division.
-inline Lanes reciprocal(Lanes x) {
-#if defined(SR3D_MASKS)
-  const Lanes guess = (Lanes)_mm512_rcp14_ps((__m512)x);
-  return guess + guess * (1.0f - x * guess);
-#else
-  return 1.0f / x;
 #endif
 }
 
@@ -115,6 +104,57 @@ inline Lanes exp2(Lanes x) {
   p = p * f + 0.693147004f;
   p = p * f + 1.0f;
   return (Lanes)((Bits)p + ((Bits)shifted << 23));
+}
+
+// e^x to a relative error of 1e-7, x held within +-87: 2^n e^r with ln 2 in two
+// parts, so that r is exact, and a Taylor series on |r| <= ln(2) / 2.
+inline Lanes exp(Lanes x) {
+  constexpr float rounder = 12582912.0f;
+  x = minimum(maximum(x, broadcast(-87)), broadcast(87));
+  const Lanes shifted = x * 1.44269504f + rounder;
+  const Lanes n = shifted - rounder;
+  const Lanes r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
+  Lanes p = r * (1.0f / 5040) + 1.0f / 720;
+  p = p * r + 1.0f / 120;
+  p = p * r + 1.0f / 24;
+  p = p * r + 1.0f / 6;
+  p = p * r + 0.5f;
+  p = p * r + 1.0f;
+  p = p * r + 1.0f;
+  return (Lanes)((Bits)p + ((Bits)shifted << 23));
+}
+
+// log2(x) of positive normal x to an error of 2e-7 of it, and 1e-7: the
+// exponent, and the series of atanh for a mantissa in [1 / sqrt(2), sqrt(2)).
+inline Lanes log2(Lanes x) {
+  const Bits shifted = (Bits)x - 0x3f3504f3u;
+  const Mask exponent = (Mask)shifted >> 23;
+  const Lanes m = (Lanes)((Bits)x - ((Bits)exponent << 23));
+  const Lanes s = (m - 1) / (m + 1), s2 = s * s;
+  Lanes p = s2 * (2.88539008f / 9) + 2.88539008f / 7;
+  p = p * s2 + 2.88539008f / 5;
+  p = p * s2 + 2.88539008f / 3;
+  p = p * s2 + 2.88539008f;
+  return __builtin_convertvector(exponent, Lanes) + p * s;
+}
+
+// Lane i is from[i * stride] for the first n lanes, the last of them again for
+// the others.
+inline Lanes column(const float* from, int64_t stride, int n) {
+  float x[kLanes];
+  if (n == kLanes) {
+    for (int i = 0; i < kLanes; ++i) x[i] = from[i * stride];
+  } else {
+    for (int i = 0; i < kLanes; ++i) x[i] = from[(i < n ? i : n - 1) * stride];
+  }
+  return load(x);
+}
+
+// The opposite: the first n lanes of x.
+inline void put_column(Lanes x, float* to, int64_t stride, int n) {
+  float numbers[kLanes];
+  store(numbers, x);
+  for (int i = 0; i < n; ++i) to[i * stride] = numbers[i];
 }
 
 // Lane i of the result is the sum over the lanes of rows[i]. Each round halves

@@ -1,0 +1,113 @@
+// The two calls that Python makes.
+
+#include "ffi.h"
+#include "project.h"
+
+namespace sr3d {
+namespace {
+
+namespace ffi = xla::ffi;
+
+Gaussians gaussians_of(const Array& means, const Array& log_scales,
+                       const Array& quats, const Array& logits,
+                       const Array& sh) {
+  const auto shape = sh.dimensions();
+  return {shape[0],           static_cast<int>(shape[1]),
+          means.typed_data(), log_scales.typed_data(),
+          quats.typed_data(), logits.typed_data(),
+          sh.typed_data()};
+}
+
+ffi::Error forward(ffi::ThreadPool pool, Array means, Array log_scales,
+                   Array quats, Array logits, Array sh, Array world_to_cam,
+                   Array focal, Array center, Array position, Result means2d,
+                   Result conics, Result opacities, Result features,
+                   Result depths, Result radii, int64_t width, int64_t height,
+                   float blur, float near, float margin, float floor) {
+  return guarded("project", [&] {
+    Threads threads(pool);
+    project(
+        gaussians_of(means, log_scales, quats, logits, sh),
+        {world_to_cam.typed_data(), focal.typed_data(), center.typed_data(),
+         position.typed_data(), float(width), float(height), blur, near, margin,
+         floor},
+        threads,
+        {means2d->typed_data(), conics->typed_data(), opacities->typed_data(),
+         features->typed_data(), depths->typed_data(), radii->typed_data()});
+  });
+}
+
+ffi::Error backward(ffi::ThreadPool pool, Array means, Array log_scales,
+                    Array quats, Array logits, Array sh, Array world_to_cam,
+                    Array focal, Array center, Array position, Array v_means2d,
+                    Array v_conics, Array v_opacities, Array v_features,
+                    Array v_depths, Result v_means, Result v_log_scales,
+                    Result v_quats, Result v_logits, Result v_sh,
+                    Result v_camera, int64_t width, int64_t height, float blur,
+                    float near, float margin, float floor) {
+  return guarded("project", [&] {
+    Threads threads(pool);
+    const bool with_camera = v_camera->element_count() > 0;
+    pull_projection(
+        gaussians_of(means, log_scales, quats, logits, sh),
+        {world_to_cam.typed_data(), focal.typed_data(), center.typed_data(),
+         position.typed_data(), float(width), float(height), blur, near, margin,
+         floor},
+        threads,
+        {v_means2d.typed_data(), v_conics.typed_data(),
+         v_opacities.typed_data(), v_features.typed_data(),
+         v_depths.typed_data()},
+        {v_means->typed_data(), v_log_scales->typed_data(),
+         v_quats->typed_data(), v_logits->typed_data(), v_sh->typed_data(),
+         with_camera ? v_camera->typed_data() : nullptr});
+  });
+}
+
+}  // namespace
+}  // namespace sr3d
+
+#define SR3D_PROJECTION_ARGUMENTS      \
+  .Arg<sr3d::Array>()     /* means */  \
+      .Arg<sr3d::Array>() /* scales */ \
+      .Arg<sr3d::Array>() /* quats */  \
+      .Arg<sr3d::Array>() /* logits */ \
+      .Arg<sr3d::Array>() /* sh */     \
+      .Arg<sr3d::Array>() /* pose */   \
+      .Arg<sr3d::Array>() /* focal */  \
+      .Arg<sr3d::Array>() /* center */ \
+      .Arg<sr3d::Array>() /* position */
+
+#define SR3D_PROJECTION_ATTRIBUTES \
+  .Attr<int64_t>("width")          \
+      .Attr<int64_t>("height")     \
+      .Attr<float>("blur")         \
+      .Attr<float>("near")         \
+      .Attr<float>("margin")       \
+      .Attr<float>("floor")
+
+SR3D_CALL(sr3d_project_forward, sr3d::forward,
+          xla::ffi::Ffi::Bind()
+              .Ctx<xla::ffi::ThreadPool>() SR3D_PROJECTION_ARGUMENTS
+              .Ret<sr3d::Array>()  // means2d
+              .Ret<sr3d::Array>()  // conics
+              .Ret<sr3d::Array>()  // opacities
+              .Ret<sr3d::Array>()  // features
+              .Ret<sr3d::Array>()  // depths
+              .Ret<sr3d::Array>()  // radii
+          SR3D_PROJECTION_ATTRIBUTES)
+
+SR3D_CALL(sr3d_project_backward, sr3d::backward,
+          xla::ffi::Ffi::Bind()
+              .Ctx<xla::ffi::ThreadPool>() SR3D_PROJECTION_ARGUMENTS
+              .Arg<sr3d::Array>()  // v_means2d
+              .Arg<sr3d::Array>()  // v_conics
+              .Arg<sr3d::Array>()  // v_opacities
+              .Arg<sr3d::Array>()  // v_features
+              .Arg<sr3d::Array>()  // v_depths
+              .Ret<sr3d::Array>()  // v_means
+              .Ret<sr3d::Array>()  // v_log_scales
+              .Ret<sr3d::Array>()  // v_quats
+              .Ret<sr3d::Array>()  // v_logits
+              .Ret<sr3d::Array>()  // v_sh
+              .Ret<sr3d::Array>()  // v_camera
+          SR3D_PROJECTION_ATTRIBUTES)
