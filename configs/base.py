@@ -39,7 +39,9 @@ def base(source: str, prior: str) -> ConfigDict:
     source: the config file, for the records.
     prior: a file in configs/priors/; '' for the shipped network.
   """
-  steps = dict(batch_size=1, chunk=100, refine_start=100, save_every=500)
+  steps = dict(
+    batch_size=1, chunk=100, refine_start=100, save_every=500, shards=1
+  )
   return ConfigDict(
     dict(
       source=source,

@@ -90,7 +90,10 @@ def make_chunk(
     rep.gaussians(params), views.cameras, slack=1.3, **config.drawing
   )
   mesh = hosts.device_mesh(batch_size)
-  run, _ = compiled(rep, options, extent, mesh, batch_size)
+  num_slots = rep.gaussians(params).means.shape[0]
+  run = compiled(
+    rep, options, extent, mesh, batch_size, num_slots, is_final=False
+  ).chunk
   optimizer = rep.optimizer(extent, options.num_steps)
   state = TrainState(
     step=jnp.int32(0), params=params, opt_state=optimizer.init(params)

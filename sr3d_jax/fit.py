@@ -12,13 +12,13 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from sr3d_kernels.rasterize import next_capacity
+from sr3d_kernels.rasterize import needs_capacity, next_capacity
 
-from sr3d_jax import density, geometry, hosts, render
+from sr3d_jax import geometry, hosts, render
 from sr3d_jax.fit_step import FitOptions, compiled
+from sr3d_jax.shards import band_height, plan_capacity
 from sr3d_jax.types import (
   Array,
   Camera,
@@ -60,10 +60,20 @@ def _check_finite(trace: dict[str, Any], first_step: int) -> None:
     )
 
 
-def _first_capacity(rep, params, cameras, options) -> int:
+def _first_capacity(rep, params, cameras, options, mesh) -> int:
   """Slots for every view as it looks now, with room to grow."""
-  return render.plan_capacity(
-    rep.gaussians(rep.refresh(params, cameras)),
+
+  def drawn(params, cameras):
+    return rep.gaussians(rep.refresh(params, cameras))
+
+  if hosts.num_shards(mesh) > 1:
+    plan = functools.partial(plan_capacity, mesh=mesh)
+    drawn = jax.jit(drawn)
+  else:
+    plan = render.plan_capacity
+    params, cameras = hosts.here((params, cameras))
+  return plan(
+    drawn(params, cameras),
     cameras,
     slack=CAPACITY_SLACK,
     backend=options.backend,
@@ -116,6 +126,39 @@ def _check_views(views: Views, anchor: Views | None, weight: float) -> None:
     )
 
 
+def _check_shares(rep, params, num_slots: int, mesh: Mesh) -> None:
+  """Raises unless a share of the params makes a share of the Gaussians."""
+  num = hosts.num_shards(mesh)
+  if num_slots % num:
+    raise ValueError(
+      f'{num_slots} Gaussians cannot be shared evenly by {num} devices: set '
+      f'representation.capacity to {-(-num_slots // num) * num}, or fit.shards '
+      'to a divisor'
+    )
+  share = jax.tree.map(
+    lambda x, place: jax.ShapeDtypeStruct(place.shard_shape(x.shape), x.dtype),
+    params,
+    hosts.shardings(params, mesh, num_slots),
+  )
+  made = jax.eval_shape(rep.gaussians, share).means.shape[0]
+  if made * num != num_slots:
+    raise ValueError(
+      f'of a share of its params the representation makes {made} Gaussians, '
+      f'not {num_slots // num}: it needs them whole; set fit.shards=1'
+    )
+
+
+def _start(program, params, num_slots: int, mesh: Mesh, store) -> TrainState:
+  """The state to begin with or to go on from, where its devices want it."""
+
+  def spread(tree):
+    return hosts.spread(tree, hosts.shardings(tree, mesh, num_slots))
+
+  state = hosts.here(program.init(spread(params)))
+  restored = store.restore(state) if store is not None else None
+  return spread(hosts.agreed(state if restored is None else restored))
+
+
 def _extent(cameras: Camera) -> float:
   """Of the scene, scene units; raises where there is no parallax."""
   extent = float(geometry.scene_extent(cameras.world_to_cam))
@@ -142,6 +185,7 @@ def fit(
   refine_start: int = 500,
   refine_stop: int = 15_000,
   save_every: int = 500,
+  shards: int = 1,
   mesh: Mesh | None = None,
   store: Any = None,
   log: Callable[[int, dict[str, float]], None] | None = None,
@@ -157,19 +201,24 @@ def fit(
     views: [V] what it should look like; every host holds them all.
     num_steps: optimisation steps.
     anchor: [V] the low-resolution photos behind `views`, or None.
-    batch_size: views per step; a multiple of the mesh's size.
+    batch_size: views per step; a multiple of those that `mesh` splits.
     chunk: steps between refinements and looks by the host.
     refine_start: first step at which the density may change.
     refine_stop: last such step.
     save_every: steps between checkpoints, each made when its chunk ends.
-    mesh: devices that share a step's views; None: as many as divide them.
-    store: has `restore(state) -> state or None` and `save(step, state)`; of
-      many hosts the first alone needs one.
+    shards: devices that hold one copy of the scene together, where it is too
+      large for one.
+    mesh: ('views', 'gaussians') devices that share a step; None: as many copies
+      of the scene as divide its views.
+    store: has `restore(state) -> state or None` and `save(step, state)`, which
+      copies what it keeps: the next chunk may write over the state. Of many
+      hosts the first alone needs one.
     log: called with the step and its scalars after every chunk.
     **options: of `FitOptions`.
 
   Returns:
-    The fitted params, their filters following the cameras of `views`.
+    The fitted params, their filters following the cameras of `views`; those
+    that lay in shares are in the memory of the host.
 
   Raises:
     ValueError: where views, anchor and options do not fit together.
@@ -177,49 +226,60 @@ def fit(
   """
   options = FitOptions(num_steps=num_steps, **options)
   _check_views(views, anchor, options.anchor_weight)
-  mesh = hosts.device_mesh(batch_size) if mesh is None else mesh
-  if batch_size % mesh.size:
+  mesh = hosts.device_mesh(batch_size, shards) if mesh is None else mesh
+  if batch_size % mesh.shape['views']:
     raise ValueError(
-      f'batch_size {batch_size} must be a multiple of the {mesh.size} devices '
-      'that share a step: raise it, or use fewer devices'
+      f'batch_size {batch_size} must be a multiple of the '
+      f'{mesh.shape["views"]} copies of the scene that share a step: raise it, '
+      'or use fewer devices'
     )
   anchor = anchor if options.anchor_weight else None
   cameras = views.cameras
   extent = _extent(cameras)
   num_views = len(views.images)
-  run_chunk, refine = compiled(rep, options, extent, mesh, batch_size)
-  opt_state = rep.optimizer(extent, num_steps).init(params)
-  state = TrainState(
-    step=jnp.zeros((), jnp.int32), params=params, opt_state=opt_state
+  means = jax.eval_shape(rep.gaussians, params).means
+  num_slots = means.shape[0]
+  _check_shares(rep, params, num_slots, mesh)
+  reserves = needs_capacity(
+    options.backend,
+    width=cameras.width,
+    height=band_height(cameras.height, hosts.num_shards(mesh)),
+    dtype=means.dtype,
   )
-  restored = store.restore(state) if store is not None else None
-  state = hosts.agreed(state if restored is None else restored)
-  state, views, anchor = hosts.everywhere((state, views, anchor), mesh)
+  program = compiled(
+    rep, options, extent, mesh, batch_size, num_slots, is_final=not reserves
+  )
+  state = _start(program, params, num_slots, mesh, store)
+  views, anchor = hosts.everywhere((views, anchor), mesh)
 
   order_key, refine_key, step_key = jax.random.split(key, 3)
-  capacity = None
+  capacity = None if reserves else 0
   step = int(state.step)
   while step < num_steps:
     if capacity is None:
-      local = hosts.here(state.params)
-      capacity = _first_capacity(rep, local, cameras, options)
+      capacity = _first_capacity(
+        rep, state.params, views.cameras, options, mesh
+      )
     started = time.monotonic()
     count = min(chunk, num_steps - step)
     order = _view_order(
       order_key, step * batch_size, count * batch_size, num_views
     ).reshape(count, batch_size)
-    run = functools.partial(run_chunk, step_key, state, views, anchor, order)
+    run = functools.partial(
+      program.chunk, step_key, state, views, anchor, order
+    )
     state, stats, trace, capacity = _run_whole(run, capacity)
     _check_finite(trace, step)
     step += count
     is_due = step % save_every < count or step == num_steps
     if refine_start <= step <= refine_stop and step < num_steps:
-      state = refine(jax.random.fold_in(refine_key, step), state, stats)
+      state = program.refine(jax.random.fold_in(refine_key, step), state, stats)
+    # Every host must ask, though not every host tells.
+    live = program.count(state.params)
     if store is not None and is_due:
       store.save(step, hosts.here(state))
     if log is not None:
       pace = (time.monotonic() - started) / count
-      live = density.is_live(rep.gaussians(hosts.here(state.params)))
-      splats = int(jnp.sum(live))
-      log(step, _scalars(trace) | {'splats': splats, 'seconds_per_step': pace})
+      scalars = {'splats': int(live), 'seconds_per_step': pace}
+      log(step, _scalars(trace) | scalars)
   return rep.refresh(hosts.here(state.params), cameras)

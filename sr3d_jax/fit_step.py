@@ -1,21 +1,30 @@
 """One step of a fit, compiled: the gradient over views, split over devices.
 
 Every device sums over its own share of the step's views; the sums meet in one
-`psum`, so that all devices take the same step. `fit` decides what runs when.
+`psum`, so that all devices take the same step. Where several devices hold one
+scene together, each keeps its share of the Gaussians and of all that belongs to
+them, moments and statistics, from step to step. `fit` decides what runs when.
 """
 
 import dataclasses
 import functools
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh, PartitionSpec
 
-from sr3d_jax import density, image, losses, render, sh
+from sr3d_jax import density, hosts, image, losses, render, sh, shards
 from sr3d_jax.numerics import all_finite
-from sr3d_jax.types import Array, Gaussians, Params, Representation
+from sr3d_jax.types import (
+  Array,
+  Gaussians,
+  Params,
+  Representation,
+  TrainState,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,6 +59,24 @@ class FitOptions:
   backend: str | None = None
 
 
+class Program(NamedTuple):
+  """What is compiled for one kind of fit.
+
+  Attributes:
+    init: (params) -> the state of step 0.
+    chunk: (key, state, views, anchor, indices [S, B], *, capacity) -> the state
+      after S steps, `ScreenStats`, and the trace of each step: loss, squared
+      error, slots, and whether fields stayed finite.
+    refine: (key, state, stats) -> state.
+    count: (params) -> [] number of live Gaussians.
+  """
+
+  init: Callable
+  chunk: Callable
+  refine: Callable
+  count: Callable
+
+
 def _with_degree(gaussians: Gaussians, degree: Array) -> Gaussians:
   mask = sh.degree_mask(gaussians.sh.shape[-2], degree)
   return dataclasses.replace(gaussians, sh=gaussians.sh * mask[:, None])
@@ -65,11 +92,11 @@ def _penalty(gaussians: Gaussians, extent: float, options: FitOptions) -> Array:
 
 
 def _view_loss(
-  params, probe, index, views, anchor, degree, *, rep, options, capacity
+  params, probe, index, views, anchor, degree, *, draw, rep, options, capacity
 ):
   """The loss of one view, and what it says of the screen."""
   gaussians = _with_degree(rep.gaussians(params), degree)
-  output = render.render(
+  output = draw(
     gaussians,
     render.view_of(views.cameras, index),
     background=options.background,
@@ -98,13 +125,11 @@ def _view_loss(
 
 
 def _batch_gradient(
-  params, indices, views, anchor, degree, *, rep, options, capacity, batch_size
+  params, indices, views, anchor, degree, *, batch_size, rep, **drawing
 ):
   """Sums loss, gradient and statistics over this device's share of views."""
   num = rep.gaussians(params).means.shape[0]
-  loss_of = functools.partial(
-    _view_loss, rep=rep, options=options, capacity=capacity
-  )
+  loss_of = functools.partial(_view_loss, rep=rep, **drawing)
   value_and_grad = jax.value_and_grad(loss_of, argnums=(0, 1), has_aux=True)
   half = 0.5 * jnp.asarray([views.cameras.width, views.cameras.height])
 
@@ -139,26 +164,39 @@ def compiled(
   extent: float,
   mesh: Mesh,
   batch_size: int,
-) -> tuple[Callable, Callable]:
-  """The jitted chunk and refinement of one kind of fit.
+  num_slots: int,
+  is_final: bool,
+) -> Program:
+  """The jitted parts of one kind of fit.
 
   Args:
     rep: what is fitted.
     options: of the fit.
     extent: of the scene, scene units.
-    mesh: ('views',) the devices that share a step.
-    batch_size: views per step; a multiple of the mesh's size.
-
-  Returns:
-    chunk(key, state, views, anchor, indices [S, B], *, capacity) -> the state
-    after S steps, `ScreenStats`, and the trace of each step: loss, squared
-    error, slots, and whether fields stayed finite; and
-    refine(key, state, stats) -> state.
+    mesh: ('views', 'gaussians') the devices that share a step; the second may
+      be missing where each holds a scene.
+    batch_size: views per step; a multiple of the mesh's views.
+    num_slots: Gaussians, dead ones included.
+    is_final: whether a chunk is never run again, and may write the state it
+      makes over the one it takes.
   """
   optimizer = optax.with_extra_args_support(
     rep.optimizer(extent, options.num_steps)
   )
   replicated, split = PartitionSpec(), PartitionSpec('views')
+  is_sharded = hosts.num_shards(mesh) > 1
+
+  def places(tree: Any) -> Any:
+    return hosts.shardings(tree, mesh, num_slots)
+
+  def specs(tree: Any) -> Any:
+    return jax.tree.map(lambda place: place.spec, places(tree))
+
+  def keep(tree: Any) -> Any:
+    """Leaves shares where they lie; says nothing where there are none."""
+    if not is_sharded:
+      return tree
+    return jax.lax.with_sharding_constraint(tree, places(tree))
 
   def penalty(params: Params) -> Array | float:
     if not rep.is_penalised:
@@ -172,16 +210,18 @@ def compiled(
       degree = state.step // options.sh_every
     share = functools.partial(
       _batch_gradient,
+      draw=shards.render if is_sharded else render.render,
       rep=rep,
       options=options,
       capacity=capacity,
       batch_size=batch_size,
     )
+    own = specs(state.params)
     sums, slots = jax.shard_map(
       share,
       mesh=mesh,
-      in_specs=(replicated, split, replicated, replicated, replicated),
-      out_specs=replicated,
+      in_specs=(own, split, replicated, replicated, replicated),
+      out_specs=((replicated, replicated, own, specs(stats)), replicated),
       check_vma=False,
     )(state.params, indices, views, anchor, jnp.asarray(degree))
     loss, error, gradient, seen = sums
@@ -202,22 +242,40 @@ def compiled(
     stats = jax.tree.map(jnp.add, stats, seen)
     trace = {'loss': loss + extra, 'error': error, 'slots': slots}
     trace['finite'] = all_finite({'loss': loss, 'gradient': gradient})
-    return (state, stats), trace
+    return keep((state, stats)), trace
 
-  @functools.partial(jax.jit, static_argnames=('capacity',))
+  @jax.jit
+  def init(params):
+    return keep(
+      TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        opt_state=optimizer.init(params),
+      )
+    )
+
+  @functools.partial(
+    jax.jit,
+    static_argnames=('capacity',),
+    donate_argnames=('state',) if is_final else (),
+  )
   def chunk(key, state, views, anchor, indices, *, capacity):
     params = rep.refresh(state.params, views.cameras)
     state = dataclasses.replace(state, params=params)
-    stats = density.empty_stats(rep.gaussians(params).means.shape[0])
+    stats = density.empty_stats(num_slots)
     run = functools.partial(step, capacity, key, views, anchor)
-    (state, stats), trace = jax.lax.scan(run, (state, stats), indices)
+    (state, stats), trace = jax.lax.scan(run, keep((state, stats)), indices)
     return state, stats, trace
 
-  @jax.jit
+  @functools.partial(jax.jit, donate_argnames=('state',))
   def refine(key, state, stats):
     params, opt_state = rep.refine(
       key, state.params, state.opt_state, stats, state.step, extent
     )
-    return dataclasses.replace(state, params=params, opt_state=opt_state)
+    return keep(dataclasses.replace(state, params=params, opt_state=opt_state))
 
-  return chunk, refine
+  @jax.jit
+  def count(params):
+    return jnp.sum(density.is_live(rep.gaussians(params)))
+
+  return Program(init, chunk, refine, count)

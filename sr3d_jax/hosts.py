@@ -1,9 +1,10 @@
 """Many devices on many hosts as one: who computes, who holds, who writes.
 
 Every host runs the same program on the same photos. The views of a step are
-split over one mesh of devices; all else is replicated, so that each host can
-look at a copy of its own. The first host alone reads and writes the files of a
-run, and tells the others what it read.
+split over one mesh of devices. What is learnt lies whole on each device, or in
+shares on several of one host, so that each host can look at a copy of its own.
+The first host alone reads and writes the files of a run, and tells the others
+what it read.
 """
 
 import json
@@ -63,20 +64,52 @@ def is_first() -> bool:
   return jax.process_index() == 0
 
 
-def device_mesh(batch_size: int) -> Mesh:
-  """A mesh ('views',) of as many devices as share a batch evenly.
+def device_mesh(batch_size: int, shards: int = 1) -> Mesh:
+  """A mesh ('views', 'gaussians') of the devices that fit a scene.
 
-  Each host brings equally many.
+  As many groups as share a batch evenly, equally many of each host; the
+  `shards` devices of a group hold one copy of the scene together.
   """
-  num_hosts = jax.process_count()
+  num_hosts, num_local = jax.process_count(), jax.local_device_count()
+  if shards < 1 or num_local % shards:
+    raise ValueError(
+      f'fit.shards is {shards}, by which the {num_local} devices of this host '
+      f'cannot be divided: set it to a divisor of {num_local}'
+    )
   if batch_size % num_hosts:
     raise ValueError(
       f'batch_size {batch_size} cannot be shared by {num_hosts} hosts: set '
       f'fit.batch_size to a multiple of {num_hosts}'
     )
-  each = math.gcd(batch_size // num_hosts, jax.local_device_count())
-  devices = [jax.local_devices(i)[:each] for i in range(num_hosts)]
-  return Mesh(np.ravel(devices), ('views',), axis_types=(AxisType.Auto,))
+  each = math.gcd(batch_size // num_hosts, num_local // shards)
+  devices = [jax.local_devices(i)[: each * shards] for i in range(num_hosts)]
+  return Mesh(
+    np.reshape(devices, (num_hosts * each, shards)),
+    ('views', 'gaussians'),
+    axis_types=(AxisType.Auto,) * 2,
+  )
+
+
+def num_shards(mesh: Mesh) -> int:
+  """How many devices of a mesh hold one copy of the scene together."""
+  return mesh.shape.get('gaussians', 1)
+
+
+def shardings(tree: Any, mesh: Mesh, num_slots: int) -> Any:
+  """Where leaves lie: those of `num_slots` rows in shares, others everywhere.
+
+  Args:
+    tree: of arrays or their shapes.
+    mesh: with an axis 'gaussians' where there are shares.
+    num_slots: rows of what belongs to one Gaussian each.
+  """
+
+  def place(leaf: Any) -> NamedSharding:
+    is_split = num_shards(mesh) > 1 and leaf.shape[:1] == (num_slots,)
+    spec = PartitionSpec('gaussians') if is_split else PartitionSpec()
+    return NamedSharding(mesh, spec)
+
+  return jax.tree.map(place, tree)
 
 
 def everywhere(tree: Any, mesh: Mesh) -> Any:
@@ -90,9 +123,31 @@ def everywhere(tree: Any, mesh: Mesh) -> Any:
   )
 
 
+def spread(tree: Any, places: Any) -> Any:
+  """Copies what every host holds alike to its `shardings`.
+
+  The copies may be donated: they share no memory with the tree.
+  """
+  if jax.process_count() == 1:
+    return jax.device_put(tree, places, may_alias=False)
+
+  def copy(x: Any, place: NamedSharding) -> jax.Array:
+    x = np.array(x)
+    return jax.make_array_from_callback(x.shape, place, lambda index: x[index])
+
+  return jax.tree.map(copy, tree, places)
+
+
 def here(tree: Any) -> Any:
-  """This host's copy of replicated arrays, on one device."""
-  return jax.tree.map(lambda x: x.addressable_data(0), tree)
+  """This host's copy: on one device, or in memory what lies in shares."""
+
+  def whole(x: jax.Array) -> Any:
+    if x.is_fully_replicated:
+      return x.addressable_data(0)
+    parts = {part.index[0].start: part for part in x.addressable_shards}
+    return np.concatenate([parts[start].data for start in sorted(parts)])
+
+  return jax.tree.map(whole, tree)
 
 
 def agreed(tree: Any) -> Any:
