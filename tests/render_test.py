@@ -83,9 +83,9 @@ def test_moving_world_and_camera_together_changes_nothing():
   moved_cam = dataclasses.replace(
     cam, world_to_cam=cam.world_to_cam @ geometry.invert_pose(motion)
   )
-  before = render.render(gaussians, cam)
-  after = render.render(moved, moved_cam)
-  np.testing.assert_allclose(before.image, after.image, atol=1e-4)
+  draw = jax.jit(functools.partial(render.render, capacity=16384))
+  before, after = draw(gaussians, cam), draw(moved, moved_cam)
+  np.testing.assert_allclose(before.image, after.image, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize('field', ['means', 'log_scales', 'quats', 'sh'])
@@ -108,6 +108,98 @@ def test_a_nan_gaussian_changes_nothing_and_gets_zero_gradients(field):
   for leaf in jax.tree.leaves(gradient):
     assert np.isfinite(np.asarray(leaf)).all()
     assert not np.asarray(leaf[3]).any()
+
+
+DEGENERATE = {
+  'no rotation': {'quats': 0.0},
+  'a point': {'log_scales': -np.inf},
+  'tiny': {'log_scales': np.log(1e-12)},
+  'huge': {'log_scales': np.log(1e4)},
+  'without end': {'log_scales': np.inf},
+  'surely there': {'opacity_logits': np.inf},
+  'surely not there': {'opacity_logits': -np.inf},
+  'in the camera': {'means': [0.4, -3.0, 0.7]},
+}
+
+
+@functools.cache
+def _drawn_with_gradient(compensation):
+  def total(gaussians):
+    image = render.render(
+      gaussians, camera(), capacity=16384, compensation=compensation
+    ).image
+    return jnp.sum(image**2), image
+
+  return jax.jit(jax.grad(total, has_aux=True))
+
+
+@pytest.mark.parametrize('compensation', ['none', 'clamped'])
+@pytest.mark.parametrize('name', DEGENERATE)
+def test_degenerate_gaussians_leave_everything_finite(name, compensation):
+  gaussians = some()
+  changed = {
+    field: getattr(gaussians, field).at[3].set(jnp.asarray(value))
+    for field, value in DEGENERATE[name].items()
+  }
+  gaussians = dataclasses.replace(gaussians, **changed)
+  gradient, image = _drawn_with_gradient(compensation)(gaussians)
+  assert np.isfinite(image).all()
+  for leaf in jax.tree.leaves(gradient):
+    assert np.isfinite(np.asarray(leaf)).all()
+
+
+def test_flat_gaussians_have_finite_gradients_edge_on():
+  # det is 0 to begin with, and the compensation is its square root.
+  flat = some().log_scales.at[:, 2].set(-np.inf)
+  gaussians = dataclasses.replace(some(), log_scales=flat)
+  gradient, image = _drawn_with_gradient('clamped')(gaussians)
+  assert np.isfinite(image).all() and np.asarray(image).std() > 0.01
+  for leaf in jax.tree.leaves(gradient):
+    assert np.isfinite(np.asarray(leaf)).all()
+
+
+def test_near_culls_up_to_and_at_its_distance():
+  near = np.float32(0.5)
+  ulps = np.nextafter(near, [np.float32(0), near, np.float32(1)])
+  depths = np.where([False, True, False], near, ulps).astype(np.float32)
+  gaussians = dataclasses.replace(
+    some(3), means=jnp.asarray([[0, 0, z] for z in depths], jnp.float32)
+  )
+  cam = dataclasses.replace(camera(), world_to_cam=jnp.eye(4))
+  splats = jax.jit(functools.partial(render.project, near=near))(gaussians, cam)
+  assert (np.asarray(splats.opacities) > 0).tolist() == [False, False, True]
+
+
+def test_the_principal_point_may_lie_outside_the_image():
+  gaussians, cam = some(200), camera(200, 120)
+  draw = jax.jit(functools.partial(render.render, capacity=16384))
+  whole = draw(gaussians, cam).image
+  moved = dataclasses.replace(cam, center=cam.center - 40, width=64, height=48)
+  part = draw(gaussians, moved).image
+  assert (np.asarray(moved.center) < 0).all()
+  assert np.asarray(part).std() > 0.01
+  np.testing.assert_allclose(part, whole[40:88, 40:104], atol=1e-5)
+
+
+def test_mapped_cameras_draw_what_each_draws():
+  gaussians = some(scale=0.2)
+  turned = dataclasses.replace(
+    camera(), world_to_cam=camera().world_to_cam.at[2, 3].add(0.5)
+  )
+  both = jax.tree.map(lambda *x: jnp.stack(x), camera(), turned)
+
+  @jax.jit
+  @functools.partial(jax.value_and_grad, argnums=(0, 1))
+  def total(gaussians, cam):
+    return jnp.sum(render.render(gaussians, cam, capacity=16384).image ** 2)
+
+  mapped = jax.vmap(total, in_axes=(None, 0))(gaussians, both)
+  for i, cam in enumerate((camera(), turned)):
+    found = jax.tree.map(lambda x, i=i: x[i], mapped)
+    alone = total(gaussians, cam)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(alone)):
+      size = np.abs(b).max()
+      np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5 * size)
 
 
 def test_gaussians_behind_the_camera_are_background():
