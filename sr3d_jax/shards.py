@@ -102,7 +102,7 @@ def render(
     The whole view on every device, but `radii` [N / D] of its share. The slots
     are those of the fullest band; where one overflows, all of it is NaN.
   """
-  share = project(gaussians, camera, **projection)
+  share = project(gaussians, camera, backend=backend, **projection)
   if screen_offset is not None:
     means2d = share.means2d + screen_offset
     share = dataclasses.replace(share, means2d=means2d)
@@ -187,6 +187,6 @@ def plan_capacity(
   size = {'width': cameras.width, 'height': rows}
   if not needs_capacity(backend, **size, dtype=gaussians.means.dtype):
     return 0
-  options = tuple(sorted(projection.items()))
+  options = tuple(sorted({'backend': backend, **projection}.items()))
   counts = _count(gaussians, cameras, mesh, axis, options)
   return next_capacity(int(slack * np.max(np.asarray(counts), initial=0)))
