@@ -19,6 +19,7 @@ from optics_test import (
   seen_points,
 )
 from render_test import batch, camera, slopes, small_scene, some, weighted_sum
+from sr3d_kernels.rasterize import cpu
 
 from sr3d_jax import filters, geometry, lenses, render
 from sr3d_jax.types import Orthographic
@@ -58,6 +59,62 @@ def test_gradients_through_a_lens_agree_with_finite_differences(name):
   for key, (derivative, measured) in found.items():
     assert abs(derivative) > 1e-3, key
     assert measured == pytest.approx(derivative, rel=1e-6), key
+
+
+@pytest.mark.skipif(
+  cpu.unsupported(dtype=np.float32) is not None,
+  reason=str(cpu.unsupported(dtype=np.float32)),
+)
+@pytest.mark.parametrize(
+  'compensation, degrees', [('none', (0, 2)), ('clamped', (1, 3))]
+)
+@pytest.mark.parametrize('name', LENSES)
+def test_the_native_backend_draws_every_lens_as_defined(
+  name, compensation, degrees
+):
+  weights = np.random.default_rng(3).normal(size=(2, 20, 24, 3))
+  gaussians = dataclasses.replace(
+    some(8, scale=0.15),
+    sh=0.3 * jax.random.normal(jax.random.key(2), (8, 16, 3)),
+  )
+  cam = dataclasses.replace(
+    camera(24, 20),
+    focal=jnp.asarray([8.0, 8.0])
+    if name == 'orthographic'
+    else 26 * jnp.ones(2),
+    center=jnp.asarray([12.0, 10.0]),
+    lens=LENSES[name],
+  )
+  inputs = gaussians, cam, jnp.ones(3) / 3
+
+  def loss(inputs, backend):
+    gaussians, cam, background = inputs
+    images = jnp.stack(
+      [
+        render.render(
+          dataclasses.replace(
+            gaussians, sh=gaussians.sh[:, : (degree + 1) ** 2]
+          ),
+          cam,
+          background=background,
+          compensation=compensation,
+          backend=backend,
+        ).image
+        for degree in degrees
+      ]
+    )
+    return jnp.vdot(images, weights), images
+
+  run = jax.jit(jax.grad(loss, has_aux=True), static_argnames='backend')
+  wanted, wanted_images = run(inputs, backend='reference')
+  got, images = run(inputs, backend='cpu')
+  assert np.asarray(images).std((1, 2, 3)).min() > 0.01
+  np.testing.assert_allclose(images, wanted_images, rtol=0, atol=2e-6)
+  found = zip(jax.tree_util.tree_leaves_with_path(got), jax.tree.leaves(wanted))
+  for (path, gradient), exact in found:
+    error = np.linalg.norm(gradient - exact)
+    assert np.linalg.norm(exact) > 0, jax.tree_util.keystr(path)
+    assert error <= 5e-6 * np.linalg.norm(exact), jax.tree_util.keystr(path)
 
 
 def test_an_orthographic_picture_does_not_change_with_depth():
