@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from sr3d_jax import density, hosts, image, losses, render, sh, shards
 from sr3d_jax.numerics import all_finite
@@ -184,7 +184,7 @@ def compiled(
     rep.optimizer(extent, options.num_steps)
   )
   replicated, split = PartitionSpec(), PartitionSpec('views')
-  is_sharded = hosts.num_shards(mesh) > 1
+  num_shards = hosts.num_shards(mesh)
 
   def places(tree: Any) -> Any:
     return hosts.shardings(tree, mesh, num_slots)
@@ -194,9 +194,25 @@ def compiled(
 
   def keep(tree: Any) -> Any:
     """Leaves shares where they lie; says nothing where there are none."""
-    if not is_sharded:
+    if num_shards == 1:
       return tree
     return jax.lax.with_sharding_constraint(tree, places(tree))
+
+  def turn(tree: Any) -> Any:
+    """Splits wide leaves by columns: rows then move within a device.
+
+    Copies go anywhere, so that rows in shares would be gathered by all.
+    """
+
+    def place(leaf: Array, own: NamedSharding) -> NamedSharding:
+      if own.spec and leaf.ndim > 2 and not leaf.shape[1] % num_shards:
+        return NamedSharding(mesh, PartitionSpec(None, 'gaussians'))
+      return own
+
+    if num_shards == 1:
+      return tree
+    columns = jax.tree.map(place, tree, places(tree))
+    return jax.lax.with_sharding_constraint(tree, columns)
 
   def penalty(params: Params) -> Array | float:
     if not rep.is_penalised:
@@ -210,7 +226,7 @@ def compiled(
       degree = state.step // options.sh_every
     share = functools.partial(
       _batch_gradient,
-      draw=shards.render if is_sharded else render.render,
+      draw=shards.render if num_shards > 1 else render.render,
       rep=rep,
       options=options,
       capacity=capacity,
@@ -269,6 +285,7 @@ def compiled(
 
   @functools.partial(jax.jit, donate_argnames=('state',))
   def refine(key, state, stats):
+    state = turn(state)
     params, opt_state = rep.refine(
       key, state.params, state.opt_state, stats, state.step, extent
     )
