@@ -157,38 +157,76 @@ inline void put_column(Lanes x, float* to, int64_t stride, int n) {
   for (int i = 0; i < n; ++i) to[i * stride] = numbers[i];
 }
 
+// clang-format off
+// The first of two rows with halves, quarters, ... of the second: the steps of
+// what transposes sixteen rows.
+#define SR3D_LOW(x, y) __builtin_shufflevector(x, y, \
+    0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23)
+#define SR3D_HIGH(x, y) __builtin_shufflevector(x, y, \
+    8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31)
+#define SR3D_LOW4(x, y) __builtin_shufflevector(x, y, \
+    0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27)
+#define SR3D_HIGH4(x, y) __builtin_shufflevector(x, y, \
+    4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31)
+#define SR3D_LOW2(x, y) __builtin_shufflevector(x, y, \
+    0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29)
+#define SR3D_HIGH2(x, y) __builtin_shufflevector(x, y, \
+    2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31)
+#define SR3D_LOW1(x, y) __builtin_shufflevector(x, y, \
+    0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30)
+#define SR3D_HIGH1(x, y) __builtin_shufflevector(x, y, \
+    1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31)
+// clang-format on
+
 // Lane i of the result is the sum over the lanes of rows[i]. Each round halves
 // the number of vectors: 15 additions in place of 64.
-// clang-format off
 inline Lanes transposed_sum(const Lanes rows[kLanes]) {
   Lanes a[8], b[4], c[2];
   for (int i = 0; i < 8; ++i) {
     const Lanes x = rows[i], y = rows[i + 8];
-    a[i] = __builtin_shufflevector(x, y, 0, 1, 2, 3, 4, 5, 6, 7,
-                                   16, 17, 18, 19, 20, 21, 22, 23) +
-           __builtin_shufflevector(x, y, 8, 9, 10, 11, 12, 13, 14, 15,
-                                   24, 25, 26, 27, 28, 29, 30, 31);
+    a[i] = SR3D_LOW(x, y) + SR3D_HIGH(x, y);
   }
   for (int i = 0; i < 4; ++i) {
-    const Lanes x = a[i], y = a[i + 4];
-    b[i] = __builtin_shufflevector(x, y, 0, 1, 2, 3, 16, 17, 18, 19,
-                                   8, 9, 10, 11, 24, 25, 26, 27) +
-           __builtin_shufflevector(x, y, 4, 5, 6, 7, 20, 21, 22, 23,
-                                   12, 13, 14, 15, 28, 29, 30, 31);
+    b[i] = SR3D_LOW4(a[i], a[i + 4]) + SR3D_HIGH4(a[i], a[i + 4]);
   }
   for (int i = 0; i < 2; ++i) {
-    const Lanes x = b[i], y = b[i + 2];
-    c[i] = __builtin_shufflevector(x, y, 0, 1, 16, 17, 4, 5, 20, 21,
-                                   8, 9, 24, 25, 12, 13, 28, 29) +
-           __builtin_shufflevector(x, y, 2, 3, 18, 19, 6, 7, 22, 23,
-                                   10, 11, 26, 27, 14, 15, 30, 31);
+    c[i] = SR3D_LOW2(b[i], b[i + 2]) + SR3D_HIGH2(b[i], b[i + 2]);
   }
-  const Lanes x = c[0], y = c[1];
-  return __builtin_shufflevector(x, y, 0, 16, 2, 18, 4, 20, 6, 22,
-                                 8, 24, 10, 26, 12, 28, 14, 30) +
-         __builtin_shufflevector(x, y, 1, 17, 3, 19, 5, 21, 7, 23,
-                                 9, 25, 11, 27, 13, 29, 15, 31);
+  return SR3D_LOW1(c[0], c[1]) + SR3D_HIGH1(c[0], c[1]);
 }
-// clang-format on
+
+// Sixteen rows become sixteen columns, in place.
+inline void transpose(Lanes rows[kLanes]) {
+  Lanes a[kLanes], b[kLanes];
+  for (int i = 0; i < 8; ++i) {
+    a[i] = SR3D_LOW(rows[i], rows[i + 8]);
+    a[i + 8] = SR3D_HIGH(rows[i], rows[i + 8]);
+  }
+  for (int i = 0; i < kLanes; i += 8) {
+    for (int j = i; j < i + 4; ++j) {
+      b[j] = SR3D_LOW4(a[j], a[j + 4]);
+      b[j + 4] = SR3D_HIGH4(a[j], a[j + 4]);
+    }
+  }
+  for (int i = 0; i < kLanes; i += 4) {
+    for (int j = i; j < i + 2; ++j) {
+      a[j] = SR3D_LOW2(b[j], b[j + 2]);
+      a[j + 2] = SR3D_HIGH2(b[j], b[j + 2]);
+    }
+  }
+  for (int i = 0; i < kLanes; i += 2) {
+    rows[i] = SR3D_LOW1(a[i], a[i + 1]);
+    rows[i + 1] = SR3D_HIGH1(a[i], a[i + 1]);
+  }
+}
+
+#undef SR3D_LOW
+#undef SR3D_HIGH
+#undef SR3D_LOW4
+#undef SR3D_HIGH4
+#undef SR3D_LOW2
+#undef SR3D_HIGH2
+#undef SR3D_LOW1
+#undef SR3D_HIGH1
 
 }  // namespace sr3d

@@ -76,7 +76,7 @@ def _backward(size, residuals, cotangents):
     **_int64(width=width, height=height),
     with_abs=with_abs,
   )
-  v_background = jnp.einsum('hw,hwc->c', transmittance, cotangents[0])
+  v_background = jnp.sum(transmittance[..., None] * cotangents[0], (0, 1))
   return (*grads, v_background, absolute)
 
 

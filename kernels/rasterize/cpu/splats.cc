@@ -1,68 +1,100 @@
 #include "splats.h"
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 
 #include "constants.h"
+#include "lanes.h"
 
 namespace sr3d {
 namespace {
 
-constexpr double kLn2 = 0.6931471805599453;
-constexpr double kLog2E = 1.4426950408889634;
+constexpr float kLog2E = 1.44269504f;
+constexpr float kLn2 = 0.693147181f;
+constexpr float kLog2AlphaMin = -7.99435343f;
 
-// Levels grow by this, relatively, against the rounding of what follows in
-// single precision: a tile too many costs little, one too few is a hole.
-constexpr double kInflation = 1 + 2e-6;
+// Levels grow by these, against the rounding of what follows: a tile too many
+// costs little, one too few is a hole.
+constexpr float kInflation = 1 + 2e-6f, kMargin = 1.5e-5f;
 
-float narrow(double x) {
-  return static_cast<float>(std::clamp(x, -1e37, 1e37));
+Lanes narrow(Lanes x) {
+  return minimum(maximum(x, broadcast(-1e37f)), broadcast(1e37f));
 }
 
-// Whether numbers are finite: the sum of their products with zero is.
-bool are_finite(const float* x, int64_t n) {
-  float sum = 0;
-  for (int64_t i = 0; i < n; ++i) sum += 0 * x[i];
-  return sum == 0;
+// xx yy - xy^2 of doubles, which hold the products of floats exactly: a
+// needle's determinant is their last digits.
+Lanes determinant(Lanes xx, Lanes xy, Lanes yy) {
+  typedef double Doubles __attribute__((vector_size(8 * kLanes)));
+  const auto a = __builtin_convertvector(xx, Doubles);
+  const auto b = __builtin_convertvector(xy, Doubles);
+  const auto c = __builtin_convertvector(yy, Doubles);
+  return __builtin_convertvector(a * c - b * b, Lanes);
 }
 
-// Doubles keep the determinant of a needle, whose products they hold exactly.
-bool prepare_one(const Inputs& in, int64_t i, Splat* out) {
-  const float opacity = in.opacities[i], depth = in.depths[i];
+// Where an ellipse cannot reach the image; true for NaN.
+Mask is_off(Lanes mean, Lanes extent, int size) {
+  const Lanes pad = 1e-3f + 4e-7f * magnitude(mean);
+  return ~((mean + extent + pad >= broadcast(0.5f)) &
+           (mean - extent - pad <= broadcast(size - 0.5f)));
+}
+
+// Sixteen splats, or n < 16 of them.
+void prepare_group(const Inputs& in, int64_t begin, int n, Splat* records,
+                   uint8_t* drawn) {
   const int features = in.num_features;
-  if (!(opacity > kAlphaMin && depth > 0)) return false;
-  if (!are_finite(in.means2d + 2 * i, 2) || !are_finite(&opacity, 1) ||
-      !are_finite(&depth, 1) || !are_finite(in.conics + 3 * i, 3) ||
-      !are_finite(in.features + i * features, features)) {
-    return false;
+  const auto field = [&](const float* from, int size, int i) {
+    return column(from + size * begin + i, size, n);
+  };
+  const Lanes x = field(in.means2d, 2, 0), y = field(in.means2d, 2, 1);
+  const Lanes xx = field(in.conics, 3, 0), xy = field(in.conics, 3, 1);
+  const Lanes yy = field(in.conics, 3, 2);
+  const Lanes opacity = field(in.opacities, 1, 0);
+  const Lanes depth = field(in.depths, 1, 0);
+  const bool fits = in.num_planes() <= kInlinePlanes;
+  Lanes planes[kInlinePlanes] = {};
+  // The sum of products with zero is zero where all are finite.
+  Lanes sum =
+      0 * x + 0 * y + 0 * xx + 0 * xy + 0 * yy + 0 * opacity + 0 * depth;
+  for (int k = 0; k < features; ++k) {
+    const Lanes feature = field(in.features, features, k);
+    sum += 0 * feature;
+    if (fits) planes[k] = feature;
   }
-  const double xx = in.conics[3 * i], xy = in.conics[3 * i + 1];
-  const double yy = in.conics[3 * i + 2];
-  const double det = xx * yy - xy * xy;
-  if (!(xx > 0 && yy > 0 && det > 0)) return false;
-  const float log2_opacity = std::log2(opacity);
-  const double level =
-      2 * kInflation * (kLn2 * log2_opacity - std::log(kAlphaMin)) + 1e-5;
-  const double extent_x = std::sqrt(level / det * yy);
-  out->x = in.means2d[2 * i];
-  out->y = in.means2d[2 * i + 1];
-  out->a = narrow(-0.5 * kLog2E * xx);
-  out->b = narrow(-kLog2E * xy);
-  out->c = narrow(-0.5 * kLog2E * yy);
-  out->l = log2_opacity;
-  out->extent_x = narrow(extent_x);
-  out->extent_y = narrow(std::sqrt(level / det * xx));
-  out->slope = narrow(-xy / xx);
-  out->chord0 = narrow(level / xx);
-  out->chord1 = narrow(det / (xx * xx));
-  out->top = narrow(-xy / yy * extent_x);
-  if (in.num_planes() <= kInlinePlanes) {
-    std::copy_n(in.features + i * features, features, out->planes);
-    out->planes[features] = depth;
+  if (fits) planes[features] = depth;
+
+  const Lanes zero{}, det = determinant(xx, xy, yy);
+  const Lanes l = log2(maximum(opacity, broadcast(kAlphaMin)));
+  const Lanes level = 2 * kInflation * kLn2 * (l - kLog2AlphaMin) + kMargin;
+  const Lanes extent_x = narrow(sqrt(level * (yy / det)));
+  const Lanes extent_y = narrow(sqrt(level * (xx / det)));
+  const Lanes slope = narrow(-xy / xx), top = narrow(-xy / yy * extent_x);
+  const Mask shows = (sum == zero) & (xx > zero) & (yy > zero) & (det > zero) &
+                     (opacity > broadcast(kAlphaMin)) & (depth > zero) &
+                     ~is_off(x, extent_x, in.width) &
+                     ~is_off(y, extent_y, in.height);
+  const uint32_t shown = bits(shows);
+  for (int i = 0; i < n; ++i) drawn[begin + i] = shown >> i & 1;
+  if (!shown) return;
+
+  Lanes fields[kLanes] = {x,
+                          y,
+                          narrow(-0.5f * kLog2E * xx),
+                          narrow(-kLog2E * xy),
+                          narrow(-0.5f * kLog2E * yy),
+                          l,
+                          planes[0],
+                          planes[1],
+                          planes[2],
+                          planes[3],
+                          extent_x,
+                          extent_y,
+                          slope,
+                          narrow(level / xx),
+                          narrow(det / xx / xx),
+                          top};
+  transpose(fields);
+  for (int i = 0; i < n; ++i) {
+    store(reinterpret_cast<float*>(records + begin + i), fields[i]);
   }
-  return !bounds_x(*out, in.width).empty() &&
-         !bounds_y(*out, in.height).empty();
 }
 
 }  // namespace
@@ -70,12 +102,13 @@ bool prepare_one(const Inputs& in, int64_t i, Splat* out) {
 void prepare(const Inputs& in, Threads& threads, Splat* records,
              uint8_t* drawn) {
   constexpr int64_t chunk = 4096;
-  threads.chunks(in.num_splats, in.num_splats / chunk + 1,
-                 [&](int64_t, int64_t begin, int64_t end) {
-                   for (int64_t i = begin; i < end; ++i) {
-                     drawn[i] = prepare_one(in, i, records + i);
-                   }
-                 });
+  threads.loop((in.num_splats + chunk - 1) / chunk, [&](int64_t part) {
+    const int64_t end = std::min((part + 1) * chunk, in.num_splats);
+    for (int64_t i = part * chunk; i < end; i += kLanes) {
+      const int n = static_cast<int>(std::min<int64_t>(kLanes, end - i));
+      prepare_group(in, i, n, records, drawn);
+    }
+  });
 }
 
 }  // namespace sr3d
