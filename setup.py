@@ -1,6 +1,7 @@
 """Packaging of sr3d_jax; each dependency says why it is here."""
 
 import os
+import sys
 from pathlib import Path
 
 from setuptools import Extension, find_packages, setup
@@ -32,12 +33,14 @@ EXTRAS = {
   'tpu': ['jax[tpu]>=0.10.2,<0.13'],
 }
 
+sys.path.insert(0, str(Path(__file__).parent))
+from kernels import sources  # noqa: E402, on no path before
+
 OURS = ['sr3d_jax', 'sr3d_jax.*', 'experiments', 'configs', 'configs.*']
 KERNELS = find_packages(include=['kernels', 'kernels.*'])
 
 # The native kernels, loaded through jax.ffi and not a Python module. They are
 # built for this machine, or with SR3D_PORTABLE=1 for any of its family.
-SOURCES = [Path('kernels/native'), *sorted(Path('kernels').glob('*/cpu'))]
 FLAGS = [
   '-std=c++17',
   '-O3',
@@ -47,11 +50,21 @@ FLAGS = [
   '-ffp-contract=fast',
   '-fvisibility=hidden',
   '-Wno-psabi',
+  f'-DSR3D_SOURCES="{sources.digest()}"',
 ]
+ROOT = Path(__file__).parent.resolve()
+
+
+def find(pattern: str) -> list[str]:
+  """Files of the native kernels, relative to this one, as setuptools wants."""
+  files = [x for y in sources.folders() for x in sorted(y.glob(pattern))]
+  return [str(x.resolve().relative_to(ROOT)) for x in files]
+
+
 NATIVE = Extension(
   'sr3d_kernels._native',
-  sources=[str(x) for folder in SOURCES for x in sorted(folder.glob('*.cc'))],
-  depends=[str(x) for folder in SOURCES for x in sorted(folder.glob('*.h'))],
+  sources=find('*.cc'),
+  depends=find('*.h'),
   include_dirs=['kernels/native'],
   extra_compile_args=FLAGS
   + ([] if os.environ.get('SR3D_PORTABLE') else ['-march=native']),

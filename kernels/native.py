@@ -13,6 +13,7 @@ import warnings
 
 import jax
 import jax.numpy as jnp
+from sr3d_kernels import sources
 
 _CALLS = (
   'sr3d_project_forward',
@@ -33,10 +34,15 @@ def missing() -> str | None:
       'the native kernels were not built; install a C++ compiler (g++ 12 or '
       'newer, or clang++) and install sr3d_jax again'
     )
-  absent = [name for name in _CALLS if not hasattr(library, name)]
+  absent = [x for x in (*_CALLS, 'sr3d_sources') if not hasattr(library, x)]
   if absent:
     return (
       f'the native kernels were built of other sources, without {absent[0]}; '
+      'install sr3d_jax again'
+    )
+  if sources.digest() not in ('', _text(library.sr3d_sources)):
+    return (
+      'the native kernels were built of other sources than those beside them; '
       'install sr3d_jax again'
     )
   if not library.sr3d_runs_here():
@@ -66,9 +72,13 @@ def processor() -> tuple[str, float]:
   if missing():
     raise RuntimeError(missing())
   library = _library()
-  library.sr3d_simd.restype = ctypes.c_char_p
   library.sr3d_peak.restype = ctypes.c_double
-  return library.sr3d_simd().decode(), library.sr3d_peak()
+  return _text(library.sr3d_simd), library.sr3d_peak()
+
+
+def _text(function) -> str:
+  function.restype = ctypes.c_char_p
+  return function().decode()
 
 
 @functools.cache

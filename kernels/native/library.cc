@@ -43,6 +43,9 @@ int sr3d_runs_here() {
 // 1000 * major + minor of the interface that it was built for.
 int sr3d_ffi_version() { return 1000 * XLA_FFI_API_MAJOR + XLA_FFI_API_MINOR; }
 
+// Which sources it was built of; see sources.py.
+const char* sr3d_sources() { return SR3D_SOURCES; }
+
 // The widest vectors that the compiler was allowed to use.
 const char* sr3d_simd() {
 #if defined(__AVX512F__)
