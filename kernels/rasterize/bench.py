@@ -8,9 +8,9 @@ for the backends. The definition is left out: it would take minutes.
 A line has the median of interleaved rounds, the shortest time, the median of a
 steady loop (see `timing`), how many times as fast as `xla` in the same run,
 splats times pixels per second, the share of what the device's arithmetic allows
-(see `work`; the steady loop against the peak that `native.processor` measures,
-times the threads; of the GPUs in `PEAKS`), and, with its gradient, the memory
-that a call takes in a process of its own.
+(see `work`; the steady loop against the peak that `native.processor` measures
+on all threads at once; of the GPUs in `PEAKS`), and, with its gradient, the
+memory that a call takes in a process of its own.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent import futures
 
 import jax
 import jax.numpy as jnp
@@ -151,11 +152,23 @@ def describe() -> float | None:
   print(f'jax {jax.__version__} on {device.device_kind}')
   if device.platform != 'cpu' or native.missing():
     return PEAKS.get(device.device_kind)
-  # What else runs can only lower the measured peak.
-  simd, each = max((native.processor() for _ in range(5)), key=lambda x: x[1])
-  threads = num_threads()
-  print(f'{simd}, {each:.0f} GFLOP/s a thread, {threads} threads')
-  return each * threads
+  # What else runs can only lower the measured peaks.
+  rounds, threads = 5, num_threads()
+  simd, alone = max(native.processor() for _ in range(rounds))
+  with futures.ThreadPoolExecutor(threads) as pool:
+    together = max(
+      sum(peak for _, peak in pool.map(_processor, range(threads)))
+      for _ in range(rounds)
+    )
+  print(
+    f'{simd}, {alone:.0f} GFLOP/s on one thread, {together:.0f} on {threads} '
+    'at once'
+  )
+  return together
+
+
+def _processor(_) -> tuple[str, float]:
+  return native.processor()
 
 
 def _memory(module, shape, what, backend) -> str:
