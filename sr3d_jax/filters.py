@@ -29,7 +29,8 @@ def smoothing_scales(
   size = jnp.asarray([cameras.width, cameras.height], means.dtype)
 
   def nearest(interval: Array, camera: Camera):
-    points = means @ camera.world_to_cam[:3, :3].T + camera.world_to_cam[:3, 3]
+    view, shift = camera.world_to_cam[:3, :3], camera.world_to_cam[:3, 3]
+    points = jnp.matmul(means, view.T, precision='highest') + shift
     sees = optics.sees(camera, *points.T, near)
     x, y, z = optics.on_axis_unless(sees, points)
     imaged = optics.image(camera, x, y, z)

@@ -82,6 +82,10 @@ def _replace_invalid(gaussians: Gaussians, valid: Array) -> Gaussians:
   return jax.tree.map(choose, gaussians, harmless)
 
 
+# Matrix units round to ten bits unless told not to: points would be pixels off.
+_matmul = functools.partial(jnp.matmul, precision='highest')
+
+
 def _dot(u: list[Array], v: list[Array]) -> Array:
   return u[0] * v[0] + u[1] * v[1] + u[2] * v[2]
 
@@ -140,12 +144,12 @@ def project(
   valid = _valid_inputs(gaussians)
   gaussians = _replace_invalid(gaussians, valid)
   view = camera.world_to_cam[:3, :3]
-  points = gaussians.means @ view.T + camera.world_to_cam[:3, 3]
+  points = _matmul(gaussians.means, view.T) + camera.world_to_cam[:3, 3]
   valid &= optics.sees(camera, *(points[:, i] for i in range(3)), near)
   x, y, z = optics.on_axis_unless(valid, points)
   imaged = optics.image(camera, x, y, z)
 
-  rotation = view @ geometry.quat_to_rotation(gaussians.quats)
+  rotation = _matmul(view, geometry.quat_to_rotation(gaussians.quats))
   scales = gaussians.scales
   factor = [
     [rotation[:, i, k] * scales[:, k] for k in range(3)] for i in range(3)

@@ -97,9 +97,8 @@ class Camera:
   def position(self) -> Array:
     """[..., 3] camera centre in world space."""
     rotation = self.world_to_cam[..., :3, :3]
-    return -jnp.einsum(
-      '...ji,...j->...i', rotation, self.world_to_cam[..., :3, 3]
-    )
+    shift = self.world_to_cam[..., :3, 3]
+    return -jnp.einsum('...ji,...j->...i', rotation, shift, precision='highest')
 
   def at_size(self, width: int, height: int) -> 'Camera':
     """The same view sampled by `width` x `height` pixels."""

@@ -82,4 +82,4 @@ def _pixel(center, splats):
   is_drawn = after > constants.TRANSMITTANCE_MIN
   weights = jnp.where(is_drawn, alphas * before, 0)
   transmittance = jnp.prod(jnp.where(is_drawn, 1 - alphas, 1))
-  return weights @ channels, transmittance
+  return jnp.matmul(weights, channels, precision='highest'), transmittance

@@ -13,6 +13,7 @@ P pixels of a tile, flat. XLA turns this order into long vector loops; with rows
 and columns apart the same arithmetic takes several times as long on a CPU.
 """
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -26,6 +27,9 @@ CHUNK = 8  # splats a step
 NEEDS_CAPACITY = True
 
 _LOG2_E = 1.4426950408889634
+
+# Matrix units round to ten bits unless told not to.
+_einsum = functools.partial(jnp.einsum, precision='highest')
 
 
 class _Block(NamedTuple):
@@ -208,7 +212,7 @@ def _draw_block(block, table, splats, width, height):
       weight, transmittance = _advance(transmittance, alpha)
       weights.append(weight)
     weights = jnp.stack(weights, axis=1)
-    image += jnp.einsum('bkp,bkc->bcp', weights, rows[..., 6:])
+    image += _einsum('bkp,bkc->bcp', weights, rows[..., 6:])
     return i + 1, transmittance, image
 
   shape = (len(block.tile), table.shape[1] - 6, tiles.SIZE**2)
@@ -235,7 +239,7 @@ def _pull_block(sums, block, table, splats, planes, width, height, with_abs):
     i, transmittance, rest, sums = carry
     index, rows = _take_rows(table, splats, block, i, x, y)
     alphas = _alphas(rows, u, v)
-    us = jnp.einsum('bcp,bkc->bkp', v_image, rows[..., 6:])
+    us = _einsum('bcp,bkc->bkp', v_image, rows[..., 6:])
     weights, slopes = [], []
     for alpha, value in zip(*(jnp.moveaxis(x, 1, 0) for x in (alphas, us))):
       before = transmittance
@@ -246,7 +250,7 @@ def _pull_block(sums, block, table, splats, planes, width, height, with_abs):
       weights.append(weight)
       slopes.append(jnp.where(is_smooth, -alpha * v_alpha, 0))
     weights, slopes = jnp.stack(weights, axis=1), jnp.stack(slopes, axis=1)
-    v_channels = jnp.einsum('bkp,bpc->bkc', weights, v_pixels)
+    v_channels = _einsum('bkp,bpc->bkc', weights, v_pixels)
     update = [_pull_geometry(rows, slopes, u, v)]
     update.append(_absolute(rows, slopes, u, v, with_abs))
     update = jnp.concatenate([*update, v_channels], axis=-1)
@@ -267,7 +271,7 @@ def _pull_geometry(rows, slopes, u, v):
   those about the tile's centre, which are one product with a constant matrix.
   """
   basis = jnp.stack([u**0, u, v, u * u, u * v, v * v], axis=-1)
-  n = jnp.einsum('bkp,pm->bkm', slopes, basis)
+  n = _einsum('bkp,pm->bkm', slopes, basis)
   n0, nx, ny, nxx, nxy, nyy = jnp.moveaxis(n, -1, 0)
   x, y, xx, xy, yy, opacities = jnp.moveaxis(rows[..., :6], -1, 0)
   mx, my = x * n0 - nx, y * n0 - ny
