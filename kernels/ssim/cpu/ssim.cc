@@ -132,16 +132,19 @@ void filter_images(const Images& in, const float* images, const float* targets,
   });
 }
 
-// Copies the floats of a vector that lie within a row.
+// Copies the floats of a vector that lie within a row: mostly all of them, and
+// then without asking how many.
 void store_within(const Images& in, float* row, int64_t i, Lanes x) {
-  std::memcpy(row + i, &x,
-              sizeof(float) * std::min<int64_t>(kLanes, in.row() - i));
+  const int64_t left = in.row() - i;
+  if (left >= kLanes) return store(row + i, x);
+  std::memcpy(row + i, &x, sizeof(float) * left);
 }
 
 Lanes load_within(const Images& in, const float* row, int64_t i) {
+  const int64_t left = in.row() - i;
+  if (left >= kLanes) return load(row + i);
   Lanes x{};
-  std::memcpy(&x, row + i,
-              sizeof(float) * std::min<int64_t>(kLanes, in.row() - i));
+  std::memcpy(&x, row + i, sizeof(float) * left);
   return x;
 }
 
