@@ -48,6 +48,44 @@ void fill_blocks(const Inputs& in, const Pull& pull, const Tile& tile,
   });
 }
 
+// Moments in dy of s over the blocks of a half, where dx is the same for all.
+struct Moments {
+  Lanes s0{}, s1{}, s2{};
+
+  void add(Lanes s, Lanes dy) {
+    const Lanes moment = s * dy;
+    s0 += s;
+    s1 += moment;
+    s2 += moment * dy;
+  }
+
+  // Adds them to the first sums of a row.
+  void spread(Lanes dx, Lanes* sums) const {
+    sums[0] += s0;
+    sums[1] += s0 * dx;
+    sums[2] += s0 * dx * dx;
+    sums[3] += s1;
+    sums[4] += s1 * dx;
+    sums[5] += s2;
+  }
+};
+
+// Sums over lanes what a row is made of: kGeometry vectors at the head of
+// `sums`, whose rest is free, and the planes'.
+void store_row(Lanes sums[kLanes], const Lanes* v_planes, int planes,
+               float* to) {
+  int filled = kGeometry;
+  for (int k = 0; k < planes; ++k) {
+    if (filled == kLanes) {
+      store(to, transposed_sum(sums));
+      to += kLanes;
+      filled = 0;
+    }
+    sums[filled++] = v_planes[k];
+  }
+  store(to, transposed_sum(sums));
+}
+
 // The walk of `draw_tile` again, near to far:
 //   S <- S - w u,  dL/dalpha = T u - S / (1 - alpha)
 // P active planes, 0 for `active`; entries met get a row.
@@ -55,7 +93,6 @@ template <int P, bool kAbs>
 void pull_tile(const Inputs& in, const Lists& lists, int index,
                const Pull& given, int active, const PullWorkspace& w) {
   const int planes = P ? P : active, stride = kCotangents + planes;
-  const int size = row_size(planes);
   const Tile tile(index, lists.across, in.width, in.height);
   Lanes inline_blocks[kHalves * kBlocks * (kCotangents + P)];
   std::vector<Lanes> any_blocks(P ? 0 : kHalves * kBlocks * stride + planes);
@@ -78,8 +115,7 @@ void pull_tile(const Inputs& in, const Lists& lists, int index,
         Blocks left = meeting.blocks[half];
         if (!left) continue;
         const Columns columns(s, tile, half);
-        const Lanes dx = columns.dx;
-        Lanes s0{}, s1{}, s2{};
+        Moments moments;
         for (; left; left &= left - 1) {
           const unsigned i = __builtin_ctz(left) / 2;
           Lanes* block = blocks + (half * kBlocks + i) * stride;
@@ -101,33 +137,16 @@ void pull_tile(const Inputs& in, const Lists& lists, int index,
               (step.weight > Lanes{}) & (exponent < broadcast(kLog2AlphaMax));
           const Lanes slope =
               smooth ? rest * (alpha / (1.0f - alpha)) - share : Lanes{};
-          const Lanes moment = slope * dy;
-          s0 += slope;
-          s1 += moment;
-          s2 += moment * dy;
+          moments.add(slope, dy);
           if (kAbs) {
-            sums[6] += magnitude(slope * (dx * xx + xy * dy));
-            sums[7] += magnitude(slope * (dx * xy + yy * dy));
+            sums[6] += magnitude(slope * (columns.dx * xx + xy * dy));
+            sums[7] += magnitude(slope * (columns.dx * xy + yy * dy));
           }
         }
-        sums[0] += s0;
-        sums[1] += s0 * dx;
-        sums[2] += s0 * dx * dx;
-        sums[3] += s1;
-        sums[4] += s1 * dx;
-        sums[5] += s2;
+        moments.spread(columns.dx, sums);
       }
-      float* to = w.rows.data() + meeting.position * size;
-      int filled = kGeometry;
-      for (int k = 0; k < planes; ++k) {
-        if (filled == kLanes) {
-          store(to, transposed_sum(sums));
-          to += kLanes;
-          filled = 0;
-        }
-        sums[filled++] = v_planes[k];
-      }
-      store(to, transposed_sum(sums));
+      store_row(sums, v_planes, planes,
+                w.rows.data() + meeting.position * row_size(planes));
     }
   }
   uint8_t* met = w.met.data();
