@@ -8,6 +8,7 @@ imitates the pixel (Yu et al. 2024, "Mip-Splatting").
 """
 
 import functools
+import numbers
 import operator
 from typing import Any
 
@@ -28,6 +29,7 @@ from sr3d_jax.numerics import safe_sqrt
 from sr3d_jax.types import Array, Camera, Gaussians, RenderOutput, Splats
 
 COMPENSATION_FLOOR = 0.005  # keeps a sub-pixel splat and its gradient alive
+WIDEST = 1e8  # standard deviation, px: what is larger is no splat
 
 # What Mip-Splatting's released code computes, for `released` configs only.
 MIP_SPLATTING = {'blur': 0.1, 'compensation': 'mip_splatting', 'near': 0.2}
@@ -137,20 +139,24 @@ def project(
       f'compensation must be one of {sorted(COMPENSATIONS)}, '
       f'got {compensation!r}'
     )
-  if camera.lens is None and backend in (None, 'cpu'):
-    dtype = gaussians.means.dtype
-    if not native.unsupported(dtype=dtype, compensation=compensation):
-      return _project_natively(gaussians, camera, blur, compensation, near)
+  if backend in (None, 'cpu') and _is_for_cpp(
+    gaussians, camera, blur, compensation, near
+  ):
+    return _project_natively(gaussians, camera, blur, compensation, near)
   valid = _valid_inputs(gaussians)
   gaussians = _replace_invalid(gaussians, valid)
   view = camera.world_to_cam[:3, :3]
   points = _matmul(gaussians.means, view.T) + camera.world_to_cam[:3, 3]
+  valid &= jnp.all(jnp.isfinite(points), axis=-1)
   valid &= optics.sees(camera, *(points[:, i] for i in range(3)), near)
+  # All that could overflow is left out before it is squared.
+  widest = jnp.max(gaussians.scales, axis=-1) * jnp.max(camera.focal)
+  valid &= widest < WIDEST * jnp.abs(points[:, 2])
   x, y, z = optics.on_axis_unless(valid, points)
   imaged = optics.image(camera, x, y, z)
 
   rotation = _matmul(view, geometry.quat_to_rotation(gaussians.quats))
-  scales = gaussians.scales
+  scales = jnp.where(valid[:, None], gaussians.scales, 1.0)
   factor = [
     [rotation[:, i, k] * scales[:, k] for k in range(3)] for i in range(3)
   ]
@@ -189,6 +195,17 @@ def project(
     features=colors,
     depths=optics.depth(camera, x, y, z),
     radii=jax.lax.stop_gradient(jnp.where(valid & onscreen, reach, 0.0)),
+  )
+
+
+def _is_for_cpp(gaussians, camera, blur, compensation, near) -> bool:
+  """Whether `kernels.project` knows all of this; numbers may not be traced."""
+  dtype = jnp.result_type(*jax.tree.leaves((gaussians, camera)))
+  return (
+    camera.lens is None
+    and gaussians.sh.shape[-1] == 3
+    and all(isinstance(x, numbers.Real) for x in (blur, near))
+    and not native.unsupported(dtype=dtype, compensation=compensation)
   )
 
 

@@ -14,9 +14,12 @@ from sr3d_kernels import native
 
 COMPENSATIONS = ('none', 'clamped')
 CHUNK = 4096  # Gaussians whose shares of the camera's gradient are one sum
-NUM_SUMS = (
-  19  # rotation [3, 3], translation [3], focal, center [2], position [3]
-)
+NUM_SUMS = 19  # of rotation, translation, focal, center and position
+
+_NAMES = (
+  'means', 'log_scales', 'quats', 'opacity_logits', 'sh', 'world_to_cam',
+  'focal', 'center', 'position',
+)  # fmt: skip
 
 Array = jax.Array
 
@@ -54,6 +57,8 @@ def project(
 ) -> tuple[Array, ...]:
   """Projects 3D Gaussians by the local affine approximation.
 
+  Differentiable in reverse mode only.
+
   Args:
     means: [N, 3] in world space.
     log_scales: [N, 3].
@@ -84,8 +89,28 @@ def project(
     ('margin', np.float32(margin)),
     ('floor', np.float32(floor if compensation == 'clamped' else -1)),
   )
-  gaussians = (means, log_scales, quats, opacity_logits, sh)
-  return _project(settings, *gaussians, world_to_cam, focal, center, position)
+  arrays = (means, log_scales, quats, opacity_logits, sh)
+  arrays += (world_to_cam, focal, center, position)
+  arrays = tuple(jnp.asarray(x, jnp.float32) for x in arrays)
+  _check(arrays)
+  return _project(settings, *arrays)
+
+
+def _check(arrays):
+  """Raises where shapes do not fit together: C++ sees addresses alone."""
+  sh = arrays[4]
+  n, k = len(arrays[0]), sh.shape[1] if sh.ndim == 3 else 0
+  if k not in (1, 4, 9, 16):
+    raise ValueError(
+      f'harmonics come in 1, 4, 9 or 16: sh must be [N, K, 3], got {sh.shape}'
+    )
+  shapes = (n, 3), (n, 3), (n, 4), (n,), (n, k, 3), (4, 4), (2,), (2,), (3,)
+  for name, array, shape in zip(_NAMES, arrays, shapes):
+    if array.shape != shape:
+      raise ValueError(
+        f'{name} must have shape {shape}, got {array.shape}; of many cameras '
+        'take one at a time'
+      )
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))

@@ -103,7 +103,11 @@ def test_it_is_the_projection_of_xla(num_coefficients, compensation):
     ('means', np.nan),
     ('means', np.inf),
     ('log_scales', np.nan),
+    ('log_scales', 21.0),
+    ('log_scales', 45.0),
+    ('log_scales', 85.0),
     ('log_scales', 100.0),
+    ('means', 3e38),
     ('quats', 0.0),
     ('quats', np.inf),
     ('opacity_logits', np.nan),
@@ -121,7 +125,7 @@ def test_what_is_no_gaussian_is_not_drawn_and_changes_no_other(field, value):
   broken = dataclasses.replace(
     gaussians, **{field: getattr(gaussians, field).at[drawn].set(value)}
   )
-  got, (got_grads, _) = run(broken)
+  got, (got_grads, got_camera) = run(broken)
   assert got.opacities[drawn] == 0 and got.radii[drawn] == 0
   others = np.arange(NUM) != drawn
   for x, y in zip(
@@ -130,6 +134,13 @@ def test_what_is_no_gaussian_is_not_drawn_and_changes_no_other(field, value):
     np.testing.assert_array_equal(x[others], y[others])
   for x in jax.tree.leaves(got_grads):
     assert np.all(x[drawn] == 0)
+  for x in jax.tree.leaves(got_camera):
+    assert np.all(np.isfinite(x))
+  xla_splats, xla_grads = differentiate(
+    broken, camera, make_weights(), backend='xla', options=()
+  )
+  np.testing.assert_array_equal(xla_splats.radii > 0, got.radii > 0)
+  assert_close((got_grads, got_camera), xla_grads, 2e-5)
 
 
 def test_infinite_logits_and_scales_of_nothing_are_gaussians():
@@ -171,6 +182,54 @@ def test_a_camera_that_does_not_learn_costs_no_sums():
   both = jax.jit(jax.grad(loss, (0, 1))).lower(gaussians, camera).as_text()
   assert 'tensor<0x19xf32>' in alone
   assert 'tensor<1x19xf32>' in both
+
+
+@pytest.mark.parametrize(
+  'change, told',
+  [
+    (lambda g: {'sh': jnp.ones((NUM, 25, 3))}, 'harmonics come in'),
+    (lambda g: {'opacity_logits': g.opacity_logits[:3]}, 'opacity_logits must'),
+  ],
+)
+def test_shapes_that_do_not_fit_are_refused(change, told):
+  gaussians, camera = make_scene(1)
+  gaussians = dataclasses.replace(gaussians, **change(gaussians))
+  with pytest.raises(ValueError, match=told):
+    render.project(gaussians, camera, backend='cpu')
+
+
+def test_a_batch_of_cameras_is_refused():
+  gaussians, camera = make_scene(1)
+  cameras = jax.tree.map(lambda x: jnp.stack([x, x]), camera)
+  with pytest.raises(ValueError, match='one at a time'):
+    render.project(gaussians, cameras, backend='cpu')
+
+
+def test_other_types_and_traced_numbers_are_drawn_all_the_same():
+  gaussians, camera = make_scene(1)
+  wanted = render.project(gaussians, camera, blur=0.3)
+  halves = dataclasses.replace(gaussians, sh=gaussians.sh.astype(jnp.float16))
+  got = render.project(halves, camera, blur=0.3)
+  np.testing.assert_allclose(got.features, wanted.features, atol=2e-3)
+  got = jax.jit(lambda blur: render.project(gaussians, camera, blur=blur))(0.3)
+  assert_close(got, wanted, 2e-6)
+
+
+def test_it_works_within_checkpoint_and_scan():
+  gaussians, camera = make_scene(4)
+
+  def one(gaussians):
+    splats = render.project(gaussians, camera, backend='cpu')
+    return jnp.sum(splats.conics**2) + jnp.sum(splats.features)
+
+  def twice(gaussians):
+    step = lambda total, _: (total + one(gaussians), None)  # noqa: E731
+    return jax.lax.scan(step, 0.0, None, length=2)[0]
+
+  wanted = jax.grad(one)(gaussians)
+  assert_close(jax.grad(jax.checkpoint(one))(gaussians), wanted, 1e-6)
+  doubled = jax.tree.map(lambda x: 2 * x, wanted)
+  assert_close(jax.jit(jax.grad(twice))(gaussians), doubled, 1e-6)
 
 
 def test_mip_splatting_as_released_is_left_to_xla():

@@ -1,5 +1,7 @@
 // The two calls that Python makes.
 
+#include <stdexcept>
+
 #include "ffi.h"
 #include "project.h"
 
@@ -47,7 +49,12 @@ ffi::Error backward(ffi::ThreadPool pool, Array means, Array log_scales,
                     float near, float margin, float floor) {
   return guarded("project", [&] {
     Threads threads(pool);
-    const bool with_camera = v_camera->element_count() > 0;
+    const int64_t sums = v_camera->element_count();
+    const bool with_camera = sums > 0;
+    if (with_camera &&
+        sums != kCameraSums * count_chunks(means.dimensions()[0])) {
+      throw std::invalid_argument("sums of another size are wanted");
+    }
     pull_projection(
         gaussians_of(means, log_scales, quats, logits, sh),
         {world_to_cam.typed_data(), focal.typed_data(), center.typed_data(),

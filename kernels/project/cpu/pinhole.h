@@ -43,7 +43,9 @@ struct Pinhole {
 };
 
 constexpr float kSmallestDet = 1e-10f;
+constexpr float kWidest = 1e8f;  // px: what is larger is no splat
 
+// Of three numbers each.
 inline Lanes dot(const Lanes* u, const Lanes* v) {
   return u[0] * v[0] + u[1] * v[1] + u[2] * v[2];
 }
@@ -70,14 +72,14 @@ struct Group {
     for (int i = 0; i < 3; ++i) {
       mean[i] = column(g.means + 3 * begin + i, 3, n);
       log_scale[i] = column(g.log_scales + 3 * begin + i, 3, n);
-      // Of an infinite logarithm below, the scale is a finite 0.
-      valid &= is_finite(mean[i]) & (log_scale[i] < broadcast(88.7f));
+      // Of an infinite logarithm below, the scale is as good as 0.
+      valid &= is_finite(mean[i]) & (log_scale[i] < broadcast(87));
     }
     for (int i = 0; i < 4; ++i) {
       quat[i] = column(g.quats + 4 * begin + i, 4, n);
       valid &= is_finite(quat[i]);
     }
-    valid &= dot(quat, quat) + quat[3] * quat[3] > broadcast(1e-20f);
+    valid &= square_norm() > broadcast(1e-20f);
     const int64_t numbers = 3 * g.harmonics;
     Lanes sum{};
     for (int64_t k = 0; k < numbers; ++k) {
@@ -91,9 +93,11 @@ struct Group {
     for (int i = 0; i < 4; ++i) {
       quat[i] = valid ? quat[i] : broadcast(i == 0);
     }
-    inverse_norm = 1 / sqrt(dot(quat, quat) + quat[3] * quat[3]);
+    inverse_norm = 1 / sqrt(square_norm());
     opacity = 1 / (1 + exp(-(valid ? logit : zero)));
   }
+
+  Lanes square_norm() const { return dot(quat, quat) + quat[3] * quat[3]; }
 
   // Unit quaternion, wxyz.
   void unit(Lanes* q) const {
@@ -120,6 +124,7 @@ inline void rotation_of(const Lanes* q, Lanes out[3][3]) {
 struct Projection {
   Mask valid;
   Lanes point[3];  // in camera space; (0, 0, 1) where not valid
+  Lanes scale[3];  // 1 where not valid
   Lanes inverse_z;
   Lanes slope[2], held[2];  // x / z and y / z, and within the margin
   Lanes rotation[3][3];     // R_q
@@ -136,9 +141,16 @@ struct Projection {
                  g.mean[1] * camera.rotation(i, 1) +
                  g.mean[2] * camera.rotation(i, 2) + camera.translation(i);
     }
-    valid &= point[2] > broadcast(camera.near);
+    // All that could overflow is left out before it is squared: 0 times
+    // infinity is no gradient.
+    const Lanes widest = maximum(maximum(g.scale[0], g.scale[1]), g.scale[2]);
+    const float focal = std::max(camera.focal[0], camera.focal[1]);
+    valid &= (point[2] > broadcast(camera.near)) & is_finite(point[0]) &
+             is_finite(point[1]) & is_finite(point[2]) &
+             (widest * focal < kWidest * point[2]);
     for (int i = 0; i < 3; ++i) {
       point[i] = valid ? point[i] : broadcast(i == 2);
+      scale[i] = valid ? g.scale[i] : broadcast(1);
     }
     inverse_z = 1 / point[2];
     for (int i = 0; i < 2; ++i) {
@@ -154,7 +166,7 @@ struct Projection {
         turned[i][k] = camera.rotation(i, 0) * rotation[0][k] +
                        camera.rotation(i, 1) * rotation[1][k] +
                        camera.rotation(i, 2) * rotation[2][k];
-        m[i][k] = turned[i][k] * g.scale[k];
+        m[i][k] = turned[i][k] * scale[k];
       }
     }
     const Lanes gain_x = camera.focal[0] * inverse_z;
@@ -169,9 +181,8 @@ struct Projection {
     cross(a, b, normal);
     det_sharp = dot(normal, normal);
     det_raw = det_sharp + camera.blur * (aa + bb) + camera.blur * camera.blur;
-    det = maximum(det_raw, broadcast(kSmallestDet));
-    valid &= is_finite(det);
-    det = valid ? det : broadcast(1);
+    valid &= is_finite(det_raw);
+    det = valid ? maximum(det_raw, broadcast(kSmallestDet)) : broadcast(1);
     compensation = broadcast(1);
     if (camera.floor >= 0) {
       const Lanes least = broadcast(camera.floor * camera.floor);

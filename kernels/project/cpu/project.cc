@@ -1,6 +1,6 @@
 #include "project.h"
 
-#include <cmath>
+#include <algorithm>
 
 namespace sr3d {
 namespace {
@@ -60,8 +60,7 @@ void project_group(const Gaussians& g, const Pinhole& camera, int64_t begin,
 
 void project(const Gaussians& g, const Pinhole& camera, Threads& threads,
              const SplatArrays& out) {
-  const int64_t num_chunks = (g.count + kChunk - 1) / kChunk;
-  threads.loop(num_chunks, [&](int64_t chunk) {
+  threads.loop(count_chunks(g.count), [&](int64_t chunk) {
     const int64_t end = std::min((chunk + 1) * kChunk, g.count);
     for (int64_t i = chunk * kChunk; i < end; i += kLanes) {
       project_group(g, camera, i, std::min<int64_t>(kLanes, end - i), out);

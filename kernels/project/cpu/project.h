@@ -17,26 +17,28 @@ struct SplatArrays {
 };
 
 struct SplatCotangents {
-  const float* means2d;
-  const float* conics;
-  const float* opacities;
-  const float* features;
-  const float* depths;
+  const float* means2d;    // [N, 2]
+  const float* conics;     // [N, 3]
+  const float* opacities;  // [N]
+  const float* features;   // [N, 3]
+  const float* depths;     // [N]
 };
 
-// Of the camera: rotation [3, 3], translation, focal, center, position, a row
-// for every chunk of Gaussians; null where nobody asks.
+// The last are sums over chunks of Gaussians: rotation [3, 3], translation [3],
+// focal, center [2], position [3]; null where nobody asks.
 struct GaussianCotangents {
-  float* means;
-  float* log_scales;
-  float* quats;
-  float* logits;
-  float* sh;
-  float* camera;
+  float* means;       // [N, 3]
+  float* log_scales;  // [N, 3]
+  float* quats;       // [N, 4]
+  float* logits;      // [N]
+  float* sh;          // [N, K, 3]
+  float* camera;      // [chunks, kCameraSums]
 };
 
-constexpr int64_t kChunk = 4096;  // as in __init__.py
+constexpr int64_t kChunk = 4096;  // these two as in __init__.py
 constexpr int kCameraSums = 19;
+
+inline int64_t count_chunks(int64_t n) { return (n + kChunk - 1) / kChunk; }
 
 void project(const Gaussians& g, const Pinhole& camera, Threads& threads,
              const SplatArrays& out);

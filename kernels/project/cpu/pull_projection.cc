@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstring>
 
 #include "project.h"
 
@@ -105,63 +106,47 @@ void pull_features(const Gaussians& g, const Group& group,
   }
 }
 
-void pull_group(const Gaussians& g, const Pinhole& camera, int64_t begin, int n,
-                const SplatCotangents& v, const GaussianCotangents& out,
-                CameraSums* sums) {
-  const Group group(g, begin, n);
-  const Projection p(group, camera);
-  const auto take = [&](const float* from, int size, int i) {
-    const Lanes x = column(from + size * begin + i, size, n);
-    return p.valid ? x : Lanes{};
-  };
-  Lanes v_conic[3], v_feature[3], v_a[3], v_b[3];
-  for (int i = 0; i < 3; ++i) {
-    v_conic[i] = take(v.conics, 3, i);
-    v_feature[i] = take(v.features, 3, i);
-  }
-  const Lanes v_opacity = take(v.opacities, 1, 0);
-  pull_covariance(p, camera, v_conic, v_opacity * group.opacity, v_a, v_b);
-
-  // J's rows: gain (1, 0, -held_x) and gain (0, 1, -held_y).
+// Cotangents of the factor M and of the points, of those of the rows a and b of
+// J M and of the means on screen: J is gain (1, 0, -held_x) and gain (0, 1,
+// -held_y).
+void pull_screen(const Projection& p, const Pinhole& camera,
+                 const Lanes* v_rows[2], const Lanes v_mean2d[2],
+                 Lanes v_m[3][3], Lanes v_point[3], CameraSums* sums) {
   const Lanes* rows[2] = {p.a, p.b};
-  const Lanes* v_rows[2] = {v_a, v_b};
-  Lanes v_m[3][3], v_point[3];
-  Lanes v_depth{};
-  for (int k = 0; k < 3; ++k) v_m[2][k] = Lanes{};
+  std::fill_n(v_m[2], 3, Lanes{});
+  v_point[2] = Lanes{};
   for (int i = 0; i < 2; ++i) {
     const float focal = camera.focal[i];
-    const Lanes gain = focal * p.inverse_z, *v_row = v_rows[i];
+    const Lanes gain = focal * p.inverse_z;
     for (int k = 0; k < 3; ++k) {
-      v_m[i][k] = gain * v_row[k];
+      v_m[i][k] = gain * v_rows[i][k];
       v_m[2][k] -= p.held[i] * v_m[i][k];
     }
-    const Lanes v_held = -gain * dot(p.m[2], v_row);
-    const Lanes v_mean2d = take(v.means2d, 2, i);
+    const Lanes v_held = -gain * dot(p.m[2], v_rows[i]);
     const Mask free = p.held[i] == p.slope[i];
-    const Lanes v_slope = focal * v_mean2d + (free ? v_held : Lanes{});
-    const Lanes v_gain = dot(v_row, rows[i]);  // times gain
+    const Lanes v_slope = focal * v_mean2d[i] + (free ? v_held : Lanes{});
+    const Lanes v_gain = dot(v_rows[i], rows[i]);  // times gain
     v_point[i] = p.inverse_z * v_slope;
-    v_depth -= p.inverse_z * (v_gain + p.slope[i] * v_slope);
+    v_point[2] -= p.inverse_z * (v_gain + p.slope[i] * v_slope);
     const Lanes v_bound = (free ? Lanes{} : v_held) / focal;
     sums->focal[i] +=
-        p.slope[i] * v_mean2d + v_gain / focal - p.held[i] * v_bound;
-    sums->center[i] += v_mean2d - v_bound;
+        p.slope[i] * v_mean2d[i] + v_gain / focal - p.held[i] * v_bound;
+    sums->center[i] += v_mean2d[i] - v_bound;
   }
-  v_point[2] = v_depth + take(v.depths, 1, 0);
+}
 
-  Lanes v_mean[3], v_turned[3][3], v_rotation[3][3], v_quat[4];
-  for (int j = 0; j < 3; ++j) {
-    v_mean[j] = camera.rotation(0, j) * v_point[0] +
-                camera.rotation(1, j) * v_point[1] +
-                camera.rotation(2, j) * v_point[2];
-  }
+// Writes the cotangents of scales and quaternions, of that of M = R R_q S.
+void pull_factor(const Group& group, const Projection& p, const Pinhole& camera,
+                 int64_t begin, int n, const Lanes v_m[3][3],
+                 const GaussianCotangents& out, CameraSums* sums) {
+  Lanes v_turned[3][3], v_rotation[3][3], v_quat[4];
   for (int k = 0; k < 3; ++k) {
     Lanes v_scale{};
     for (int i = 0; i < 3; ++i) {
       v_scale += v_m[i][k] * p.turned[i][k];
-      v_turned[i][k] = v_m[i][k] * group.scale[k];
+      v_turned[i][k] = v_m[i][k] * p.scale[k];
     }
-    put_column(v_scale * group.scale[k], out.log_scales + 3 * begin + k, 3, n);
+    put_column(v_scale * p.scale[k], out.log_scales + 3 * begin + k, 3, n);
     for (int j = 0; j < 3; ++j) {
       v_rotation[j][k] = camera.rotation(0, j) * v_turned[0][k] +
                          camera.rotation(1, j) * v_turned[1][k] +
@@ -172,15 +157,46 @@ void pull_group(const Gaussians& g, const Pinhole& camera, int64_t begin, int n,
   for (int i = 0; i < 4; ++i) {
     put_column(v_quat[i], out.quats + 4 * begin + i, 4, n);
   }
+  for (int i = 0; i < 3; ++i) {
+    for (int j = 0; j < 3; ++j) {
+      sums->rotation[i][j] += dot(v_turned[i], p.rotation[j]);
+    }
+  }
+}
+
+void pull_group(const Gaussians& g, const Pinhole& camera, int64_t begin, int n,
+                const SplatCotangents& v, const GaussianCotangents& out,
+                CameraSums* sums) {
+  const Group group(g, begin, n);
+  const Projection p(group, camera);
+  const auto take = [&](const float* from, int size, int i) {
+    const Lanes x = column(from + size * begin + i, size, n);
+    return p.valid ? x : Lanes{};
+  };
+  const Lanes v_mean2d[2] = {take(v.means2d, 2, 0), take(v.means2d, 2, 1)};
+  const Lanes v_opacity = take(v.opacities, 1, 0);
+  Lanes v_conic[3], v_feature[3];
+  for (int i = 0; i < 3; ++i) {
+    v_conic[i] = take(v.conics, 3, i);
+    v_feature[i] = take(v.features, 3, i);
+  }
   const Lanes v_logit =
       v_opacity * p.compensation * group.opacity * (1 - group.opacity);
   put_column(v_logit, out.logits + begin, 1, n);
-  for (int i = 0; i < 3; ++i) {
-    sums->translation[i] += v_point[i];
-    for (int j = 0; j < 3; ++j) {
-      sums->rotation[i][j] +=
-          v_point[i] * group.mean[j] + dot(v_turned[i], p.rotation[j]);
+
+  Lanes v_a[3], v_b[3], v_m[3][3], v_point[3], v_mean[3];
+  pull_covariance(p, camera, v_conic, v_opacity * group.opacity, v_a, v_b);
+  const Lanes* v_rows[2] = {v_a, v_b};
+  pull_screen(p, camera, v_rows, v_mean2d, v_m, v_point, sums);
+  v_point[2] += take(v.depths, 1, 0);
+  pull_factor(group, p, camera, begin, n, v_m, out, sums);
+  for (int j = 0; j < 3; ++j) {
+    v_mean[j] = Lanes{};
+    for (int i = 0; i < 3; ++i) {
+      v_mean[j] += camera.rotation(i, j) * v_point[i];
+      sums->rotation[i][j] += v_point[i] * group.mean[j];
     }
+    sums->translation[j] += v_point[j];
   }
   pull_features(g, group, camera, begin, n, v_feature, out.sh, v_mean, sums);
   for (int i = 0; i < 3; ++i) {
@@ -193,8 +209,7 @@ void pull_group(const Gaussians& g, const Pinhole& camera, int64_t begin, int n,
 void pull_projection(const Gaussians& g, const Pinhole& camera,
                      Threads& threads, const SplatCotangents& v,
                      const GaussianCotangents& out) {
-  const int64_t num_chunks = (g.count + kChunk - 1) / kChunk;
-  threads.loop(num_chunks, [&](int64_t chunk) {
+  threads.loop(count_chunks(g.count), [&](int64_t chunk) {
     CameraSums sums = {};
     const int64_t end = std::min((chunk + 1) * kChunk, g.count);
     for (int64_t i = chunk * kChunk; i < end; i += kLanes) {
@@ -202,7 +217,8 @@ void pull_projection(const Gaussians& g, const Pinhole& camera,
                  &sums);
     }
     if (!out.camera) return;
-    const auto* all = reinterpret_cast<const Lanes*>(&sums);
+    Lanes all[kCameraSums];
+    std::memcpy(all, &sums, sizeof sums);
     for (int k = 0; k < kCameraSums; ++k) {
       float total = 0;
       for (int i = 0; i < kLanes; ++i) total += all[k][i];

@@ -1,5 +1,6 @@
 #include "lists.h"
 
+#include <algorithm>
 #include <cstring>
 #include <stdexcept>
 #include <utility>
@@ -130,7 +131,7 @@ Lists make_lists(const Inputs& in, Threads& threads, bool with_positions,
   if (with_positions) {
     positions = w.positions.get(lists.num_slots);
     spans = w.spans.get(in.num_splats);
-    std::memset(spans, 0, in.num_splats * sizeof *spans);
+    std::fill_n(spans, in.num_splats, Span{});
   }
   threads.chunks(n, parts, [&](int64_t part, int64_t begin, int64_t end) {
     uint32_t* cursor = cursors + part * tiles;

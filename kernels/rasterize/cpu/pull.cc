@@ -24,7 +24,7 @@ enum { kLight, kRest, kCotangents };
 // Blocks before the first splat. One scalar a pixel goes beside the light:
 // S = sum over splats to come of w u, plus T dL/dT, with u = v . planes; of all
 // splats that is v . image, the background in it, less T dL/dalpha.
-void fill_blocks(const Inputs& in, const Pull& pull, const Tile& tile,
+void fill_blocks(const Inputs& in, const Pull& given, const Tile& tile,
                  int active, Lanes* blocks) {
   const int features = in.num_features, stride = kCotangents + active;
   std::fill_n(blocks, kHalves * kBlocks * stride, Lanes{});
@@ -33,15 +33,15 @@ void fill_blocks(const Inputs& in, const Pull& pull, const Tile& tile,
     Lanes* to = blocks + block * stride;
     for (int i = 0; i < n; ++i) {
       const int64_t p = pixel + i;
-      float rest = -pull.transmittance[p] * pull.v_alpha[p];
+      float rest = -given.transmittance[p] * given.v_alpha[p];
       for (int k = 0; k < features; ++k) {
-        const float v = pull.v_image[p * features + k];
+        const float v = given.v_image[p * features + k];
         to[kCotangents + k][lane + i] = v;
-        rest += v * pull.image[p * features + k];
+        rest += v * given.image[p * features + k];
       }
       if (active > features) {
-        to[kCotangents + features][lane + i] = pull.v_depth[p];
-        rest += pull.v_depth[p] * pull.depth[p];
+        to[kCotangents + features][lane + i] = given.v_depth[p];
+        rest += given.v_depth[p] * given.depth[p];
       }
       to[kRest][lane + i] = rest;
     }
@@ -135,12 +135,12 @@ void pull_tile(const Inputs& in, const Lists& lists, int index,
           const Lanes rest = block[kRest] -= share;
           const Mask smooth =
               (step.weight > Lanes{}) & (exponent < broadcast(kLog2AlphaMax));
-          const Lanes slope =
+          const Lanes v_sigma =
               smooth ? rest * (alpha / (1.0f - alpha)) - share : Lanes{};
-          moments.add(slope, dy);
+          moments.add(v_sigma, dy);
           if (kAbs) {
-            sums[6] += magnitude(slope * (columns.dx * xx + xy * dy));
-            sums[7] += magnitude(slope * (columns.dx * xy + yy * dy));
+            sums[6] += magnitude(v_sigma * (columns.dx * xx + xy * dy));
+            sums[7] += magnitude(v_sigma * (columns.dx * xy + yy * dy));
           }
         }
         moments.spread(columns.dx, sums);
@@ -182,22 +182,22 @@ void sum_rows(const Inputs& in, const Lists& lists, Threads& threads,
   threads.chunks(
       in.num_splats, in.num_splats / chunk + 1,
       [&](int64_t, int64_t begin, int64_t end) {
-        std::vector<float> any(size);
+        std::vector<float> sums(size);
         for (int64_t i = begin; i < end; ++i) {
           const Span ahead = lists.spans[std::min(i + kAhead, end - 1)];
-          for (uint32_t k = 0; k < ahead.count; ++k) {
+          for (uint32_t k = 0; k < std::min(ahead.count, 16u); ++k) {
             __builtin_prefetch(
                 rows + int64_t{lists.positions[ahead.first + k]} * size);
           }
           const Span span = lists.spans[i];
-          std::fill(any.begin(), any.end(), 0.0f);
+          std::fill(sums.begin(), sums.end(), 0.0f);
           for (uint32_t k = 0; k < span.count; ++k) {
             const int64_t position = lists.positions[span.first + k];
             if (!met[position]) continue;
             const float* row = rows + position * size;
-            for (int j = 0; j < size; ++j) any[j] += row[j];
+            for (int j = 0; j < size; ++j) sums[j] += row[j];
           }
-          pull_splat(in, any.data(), active, i, span.count > 0, out);
+          pull_splat(in, sums.data(), active, i, span.count > 0, out);
         }
       });
 }
