@@ -3,10 +3,11 @@
     python -m experiments.super_resolve --config=configs/scenes/fox.py:cpu \
         --workdir=runs/fox
 
-Size `cpu` on two cores, PSNR on the seven test views (commit 1cf72bf): LR fit
-27.63 dB, bicubic 27.83 (anchored 28.00), RLFN 28.10 (28.17), IMDN 28.09, own
-28.09, HR fit 28.28. It took 14.5 minutes; drawn by `xla`
-(`--config.drawing.backend=xla`), 58, and the same figures within 0.12 dB.
+Size `cpu` on two cores, PSNR on the seven test views (commit 7c3f725): LR fit
+27.42 dB, bicubic 27.63 (anchored 27.75), RLFN 27.97 (28.05), IMDN 27.97, own
+28.01, HR fit 28.20, in 8.5 minutes. Rounding and seeds move the fits: of seeds
+0, 1 and 2 the LR fit made 27.42, 27.56 and 27.67 dB, and 27.63, 27.81 and 27.67
+at 013e4c5; `--config.drawing.backend=xla` made 27.55 of seed 0 in 58 minutes.
 
 The first and the last row lie close because detail is not what limits them. The
 coarse test photos themselves, enlarged by bicubic, are 32.5 dB from the fine
