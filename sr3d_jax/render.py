@@ -200,13 +200,12 @@ def project(
 
 def _is_for_cpp(gaussians, camera, blur, compensation, near) -> bool:
   """Whether `kernels.project` knows all of this; numbers may not be traced."""
+  if camera.lens is not None or gaussians.sh.shape[-1] != 3:
+    return False
+  if not all(isinstance(x, numbers.Real) for x in (blur, near)):
+    return False
   dtype = jnp.result_type(*jax.tree.leaves((gaussians, camera)))
-  return (
-    camera.lens is None
-    and gaussians.sh.shape[-1] == 3
-    and all(isinstance(x, numbers.Real) for x in (blur, near))
-    and not native.unsupported(dtype=dtype, compensation=compensation)
-  )
+  return native.unsupported(dtype=dtype, compensation=compensation) is None
 
 
 def _project_natively(

@@ -66,16 +66,21 @@ def test_gradients_through_a_lens_agree_with_finite_differences(name):
   reason=str(cpu.unsupported(dtype=np.float32)),
 )
 @pytest.mark.parametrize(
-  'compensation, degrees', [('none', (0, 2)), ('clamped', (1, 3))]
+  'name, compensation, degree',
+  [
+    ('pinhole', 'clamped', 3),
+    ('orthographic', 'none', 0),
+    ('distortion', 'none', 1),
+    ('fisheye', 'clamped', 2),
+  ],
 )
-@pytest.mark.parametrize('name', LENSES)
 def test_the_native_backend_draws_every_lens_as_defined(
-  name, compensation, degrees
+  name, compensation, degree
 ):
-  weights = np.random.default_rng(3).normal(size=(2, 20, 24, 3))
+  weights = np.random.default_rng(3).normal(size=(20, 24, 3))
+  shape = 8, (degree + 1) ** 2, 3
   gaussians = dataclasses.replace(
-    some(8, scale=0.15),
-    sh=0.3 * jax.random.normal(jax.random.key(2), (8, 16, 3)),
+    some(8, scale=0.15), sh=0.3 * jax.random.normal(jax.random.key(2), shape)
   )
   cam = dataclasses.replace(
     camera(24, 20),
@@ -89,27 +94,20 @@ def test_the_native_backend_draws_every_lens_as_defined(
 
   def loss(inputs, backend):
     gaussians, cam, background = inputs
-    images = jnp.stack(
-      [
-        render.render(
-          dataclasses.replace(
-            gaussians, sh=gaussians.sh[:, : (degree + 1) ** 2]
-          ),
-          cam,
-          background=background,
-          compensation=compensation,
-          backend=backend,
-        ).image
-        for degree in degrees
-      ]
-    )
-    return jnp.vdot(images, weights), images
+    image = render.render(
+      gaussians,
+      cam,
+      background=background,
+      compensation=compensation,
+      backend=backend,
+    ).image
+    return jnp.vdot(image, weights), image
 
   run = jax.jit(jax.grad(loss, has_aux=True), static_argnames='backend')
-  wanted, wanted_images = run(inputs, backend='reference')
-  got, images = run(inputs, backend='cpu')
-  assert np.asarray(images).std((1, 2, 3)).min() > 0.01
-  np.testing.assert_allclose(images, wanted_images, rtol=0, atol=2e-6)
+  wanted, wanted_image = run(inputs, backend='reference')
+  got, image = run(inputs, backend='cpu')
+  assert np.asarray(image).std() > 0.01
+  np.testing.assert_allclose(image, wanted_image, rtol=0, atol=2e-6)
   found = zip(jax.tree_util.tree_leaves_with_path(got), jax.tree.leaves(wanted))
   for (path, gradient), exact in found:
     error = np.linalg.norm(gradient - exact)
