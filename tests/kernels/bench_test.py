@@ -189,7 +189,7 @@ def test_a_missing_peer_says_how_to_get_it(monkeypatch):
     peers.gsplat_calls(specs.make_cloud(0, 1, (2, 2)))
 
 
-def test_a_loss_pulls_on_image_and_alpha():
+def test_cotangents_pull_on_image_and_alpha():
   arrays = (jnp.ones(3),)
 
   def draw(x):
