@@ -1,6 +1,7 @@
 """What the native library is built of; `setup.py` and `native` both ask here.
 
-It imports nothing, so that a build can ask before anything is installed.
+It imports the standard library alone, so that a build can ask before anything
+is installed.
 """
 
 import hashlib

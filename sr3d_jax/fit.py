@@ -126,9 +126,16 @@ def _check_views(views: Views, anchor: Views | None, weight: float) -> None:
     )
 
 
-def _check_shares(rep, params, num_slots: int, mesh: Mesh) -> None:
-  """Raises unless a share of the params makes a share of the Gaussians."""
-  num = hosts.num_shards(mesh)
+def _check_mesh(
+  rep, params, num_slots: int, batch_size: int, mesh: Mesh
+) -> None:
+  """Raises unless views, params and Gaussians can be shared evenly."""
+  copies, num = mesh.shape['views'], hosts.num_shards(mesh)
+  if batch_size % copies:
+    raise ValueError(
+      f'batch_size {batch_size} must be a multiple of the {copies} copies of '
+      'the scene that share a step: raise it, or use fewer devices'
+    )
   if num_slots % num:
     raise ValueError(
       f'{num_slots} Gaussians cannot be shared evenly by {num} devices: set '
@@ -227,19 +234,13 @@ def fit(
   options = FitOptions(num_steps=num_steps, **options)
   _check_views(views, anchor, options.anchor_weight)
   mesh = hosts.device_mesh(batch_size, shards) if mesh is None else mesh
-  if batch_size % mesh.shape['views']:
-    raise ValueError(
-      f'batch_size {batch_size} must be a multiple of the '
-      f'{mesh.shape["views"]} copies of the scene that share a step: raise it, '
-      'or use fewer devices'
-    )
   anchor = anchor if options.anchor_weight else None
   cameras = views.cameras
   extent = _extent(cameras)
   num_views = len(views.images)
   means = jax.eval_shape(rep.gaussians, params).means
   num_slots = means.shape[0]
-  _check_shares(rep, params, num_slots, mesh)
+  _check_mesh(rep, params, num_slots, batch_size, mesh)
   reserves = needs_capacity(
     options.backend,
     width=cameras.width,

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, PartitionSpec
 
 from sr3d_jax import density, hosts, image, losses, render, sh, shards
 from sr3d_jax.numerics import all_finite
@@ -186,33 +186,11 @@ def compiled(
   replicated, split = PartitionSpec(), PartitionSpec('views')
   num_shards = hosts.num_shards(mesh)
 
-  def places(tree: Any) -> Any:
-    return hosts.shardings(tree, mesh, num_slots)
+  lie = dict(mesh=mesh, num_slots=num_slots)
+  keep = functools.partial(hosts.keep, **lie)
 
   def specs(tree: Any) -> Any:
-    return jax.tree.map(lambda place: place.spec, places(tree))
-
-  def keep(tree: Any) -> Any:
-    """Leaves shares where they lie; says nothing where there are none."""
-    if num_shards == 1:
-      return tree
-    return jax.lax.with_sharding_constraint(tree, places(tree))
-
-  def turn(tree: Any) -> Any:
-    """Splits wide leaves by columns: rows then move within a device.
-
-    Copies go anywhere, so that rows in shares would be gathered by all.
-    """
-
-    def place(leaf: Array, own: NamedSharding) -> NamedSharding:
-      if own.spec and leaf.ndim > 2 and not leaf.shape[1] % num_shards:
-        return NamedSharding(mesh, PartitionSpec(None, 'gaussians'))
-      return own
-
-    if num_shards == 1:
-      return tree
-    columns = jax.tree.map(place, tree, places(tree))
-    return jax.lax.with_sharding_constraint(tree, columns)
+    return jax.tree.map(lambda x: x.spec, hosts.shardings(tree, **lie))
 
   def penalty(params: Params) -> Array | float:
     if not rep.is_penalised:
@@ -285,7 +263,7 @@ def compiled(
 
   @functools.partial(jax.jit, donate_argnames=('state',))
   def refine(key, state, stats):
-    state = turn(state)
+    state = hosts.turn(state, **lie)
     params, opt_state = rep.refine(
       key, state.params, state.opt_state, stats, state.step, extent
     )

@@ -112,6 +112,35 @@ def shardings(tree: Any, mesh: Mesh, num_slots: int) -> Any:
   return jax.tree.map(place, tree)
 
 
+def keep(tree: Any, mesh: Mesh, num_slots: int) -> Any:
+  """Leaves shares where they lie, in `jit`; says nothing where there are none.
+
+  The arguments are those of `shardings`.
+  """
+  if num_shards(mesh) == 1:
+    return tree
+  places = shardings(tree, mesh, num_slots)
+  return jax.lax.with_sharding_constraint(tree, places)
+
+
+def turn(tree: Any, mesh: Mesh, num_slots: int) -> Any:
+  """Splits wide leaves by columns, in `jit`: rows then move within a device.
+
+  Where rows are copied anywhere, all devices would gather those in shares.
+  """
+  num = num_shards(mesh)
+  if num == 1:
+    return tree
+
+  def place(leaf: Any, own: NamedSharding) -> NamedSharding:
+    if own.spec and leaf.ndim > 2 and not leaf.shape[1] % num:
+      return NamedSharding(mesh, PartitionSpec(None, 'gaussians'))
+    return own
+
+  columns = jax.tree.map(place, tree, shardings(tree, mesh, num_slots))
+  return jax.lax.with_sharding_constraint(tree, columns)
+
+
 def everywhere(tree: Any, mesh: Mesh) -> Any:
   """Replicates what every host holds alike over the devices of a mesh."""
   sharding = NamedSharding(mesh, PartitionSpec())

@@ -339,7 +339,9 @@ def plan_capacity(
     return 0
   if not cameras.world_to_cam.shape[0] or not gaussians.means.shape[0]:
     return next_capacity(0)
-  counts = _count(gaussians, cameras, tuple(sorted(projection.items())))
+  # Projected as for drawing, so that rounding makes no other number of slots.
+  options = tuple(sorted({'backend': backend, **projection}.items()))
+  counts = _count(gaussians, cameras, options)
   return next_capacity(int(slack * np.max(np.asarray(counts))))
 
 

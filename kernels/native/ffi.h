@@ -5,6 +5,7 @@
 #include <exception>
 #include <new>
 #include <string>
+#include <utility>
 
 #include "xla/ffi/api/ffi.h"
 
@@ -12,6 +13,31 @@ namespace sr3d {
 
 using Array = xla::ffi::Buffer<xla::ffi::F32>;
 using Result = xla::ffi::ResultBuffer<xla::ffi::F32>;
+
+// Adds so many arguments and results to a binding, all of them float arrays. A
+// binding cannot be copied or moved, so each step returns what it has just
+// made.
+template <int kArguments, int kResults, typename Binding>
+auto with_arrays(Binding&& binding) {
+  static_assert(kResults > 0, "a call has a result");
+  if constexpr (kArguments > 0) {
+    return with_arrays<kArguments - 1, kResults>(
+        std::move(binding).template Arg<Array>());
+  } else if constexpr (kResults > 1) {
+    return with_arrays<0, kResults - 1>(
+        std::move(binding).template Ret<Array>());
+  } else {
+    return std::move(binding).template Ret<Array>();
+  }
+}
+
+// The binding of a call on XLA's threads, in the order of its parameters: the
+// compiler holds it to their number and types. Attributes come after it.
+template <int kArguments, int kResults>
+auto bind() {
+  return with_arrays<kArguments, kResults>(
+      xla::ffi::Ffi::Bind().Ctx<xla::ffi::ThreadPool>());
+}
 
 // Runs body(); nothing may be thrown through XLA.
 template <typename Body>

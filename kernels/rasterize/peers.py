@@ -12,9 +12,9 @@ from sr3d_kernels.rasterize import specs, timing
 def gsplat_calls(cloud: specs.Cloud) -> dict[str, Callable]:
   """gsplat on a CUDA device, projection included, as `timing.both_ways` has it.
 
-  Gradients go to means, quaternions, scales, opacities and colours; the loss is
-  a sum of image and alpha with random weights. Its splats are not packed, its
-  screen filter and its near plane are those of `specs.project`.
+  Gradients go to means, quaternions, scales, opacities and colours, of random
+  cotangents of image and alpha. Its splats are not packed, its screen filter
+  and its near plane are those of `specs.project`.
 
   Raises:
     RuntimeError: where gsplat or its device is missing.
@@ -40,7 +40,7 @@ def gsplat_calls(cloud: specs.Cloud) -> dict[str, Callable]:
   }
   torch.manual_seed(0)
   size = (1, cloud.height, cloud.width)
-  weights = [torch.randn(*size, c, device='cuda') for c in (3, 1)]
+  given = [torch.randn(*size, c, device='cuda') for c in (3, 1)]
 
   def forward():
     with torch.no_grad():
@@ -49,8 +49,7 @@ def gsplat_calls(cloud: specs.Cloud) -> dict[str, Callable]:
 
   def pull():
     image, alpha, _ = rasterization(**arrays, **options)
-    loss = (image * weights[0]).sum() + (alpha * weights[1]).sum()
-    torch.autograd.grad(loss, list(arrays.values()))
+    torch.autograd.grad([image, alpha], list(arrays.values()), given)
     torch.cuda.synchronize()
 
   return {timing.FORWARD: lambda: forward, timing.GRADIENT: lambda: pull}

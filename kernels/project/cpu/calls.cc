@@ -70,51 +70,23 @@ ffi::Error backward(ffi::ThreadPool pool, Array means, Array log_scales,
   });
 }
 
+// Both calls have the same attributes.
+template <typename Binding>
+auto with_settings(Binding binding) {
+  return std::move(binding)
+      .template Attr<int64_t>("width")
+      .template Attr<int64_t>("height")
+      .template Attr<float>("blur")
+      .template Attr<float>("near")
+      .template Attr<float>("margin")
+      .template Attr<float>("floor");
+}
+
 }  // namespace
 }  // namespace sr3d
 
-#define SR3D_PROJECTION_ARGUMENTS      \
-  .Arg<sr3d::Array>()     /* means */  \
-      .Arg<sr3d::Array>() /* scales */ \
-      .Arg<sr3d::Array>() /* quats */  \
-      .Arg<sr3d::Array>() /* logits */ \
-      .Arg<sr3d::Array>() /* sh */     \
-      .Arg<sr3d::Array>() /* pose */   \
-      .Arg<sr3d::Array>() /* focal */  \
-      .Arg<sr3d::Array>() /* center */ \
-      .Arg<sr3d::Array>() /* position */
-
-#define SR3D_PROJECTION_ATTRIBUTES \
-  .Attr<int64_t>("width")          \
-      .Attr<int64_t>("height")     \
-      .Attr<float>("blur")         \
-      .Attr<float>("near")         \
-      .Attr<float>("margin")       \
-      .Attr<float>("floor")
-
 SR3D_CALL(sr3d_project_forward, sr3d::forward,
-          xla::ffi::Ffi::Bind()
-              .Ctx<xla::ffi::ThreadPool>() SR3D_PROJECTION_ARGUMENTS
-              .Ret<sr3d::Array>()  // means2d
-              .Ret<sr3d::Array>()  // conics
-              .Ret<sr3d::Array>()  // opacities
-              .Ret<sr3d::Array>()  // features
-              .Ret<sr3d::Array>()  // depths
-              .Ret<sr3d::Array>()  // radii
-          SR3D_PROJECTION_ATTRIBUTES)
+          (sr3d::with_settings(sr3d::bind<9, 6>())))
 
 SR3D_CALL(sr3d_project_backward, sr3d::backward,
-          xla::ffi::Ffi::Bind()
-              .Ctx<xla::ffi::ThreadPool>() SR3D_PROJECTION_ARGUMENTS
-              .Arg<sr3d::Array>()  // v_means2d
-              .Arg<sr3d::Array>()  // v_conics
-              .Arg<sr3d::Array>()  // v_opacities
-              .Arg<sr3d::Array>()  // v_features
-              .Arg<sr3d::Array>()  // v_depths
-              .Ret<sr3d::Array>()  // v_means
-              .Ret<sr3d::Array>()  // v_log_scales
-              .Ret<sr3d::Array>()  // v_quats
-              .Ret<sr3d::Array>()  // v_logits
-              .Ret<sr3d::Array>()  // v_sh
-              .Ret<sr3d::Array>()  // v_camera
-          SR3D_PROJECTION_ATTRIBUTES)
+          (sr3d::with_settings(sr3d::bind<14, 6>())))

@@ -73,41 +73,10 @@ ffi::Error backward(ffi::ThreadPool pool, Array means2d, Array conics,
 }  // namespace sr3d
 
 SR3D_CALL(sr3d_rasterize_forward, sr3d::forward,
-          xla::ffi::Ffi::Bind()
-              .Ctx<xla::ffi::ThreadPool>()
-              .Arg<sr3d::Array>()  // means2d
-              .Arg<sr3d::Array>()  // conics
-              .Arg<sr3d::Array>()  // opacities
-              .Arg<sr3d::Array>()  // features
-              .Arg<sr3d::Array>()  // depths
-              .Arg<sr3d::Array>()  // background
-              .Ret<sr3d::Array>()  // image
-              .Ret<sr3d::Array>()  // alpha
-              .Ret<sr3d::Array>()  // depth
-              .Ret<sr3d::Array>()  // transmittance
-              .Attr<int64_t>("width")
-              .Attr<int64_t>("height"))
+          (sr3d::bind<6, 4>().Attr<int64_t>("width").Attr<int64_t>("height")))
 
 SR3D_CALL(sr3d_rasterize_backward, sr3d::backward,
-          xla::ffi::Ffi::Bind()
-              .Ctx<xla::ffi::ThreadPool>()
-              .Arg<sr3d::Array>()  // means2d
-              .Arg<sr3d::Array>()  // conics
-              .Arg<sr3d::Array>()  // opacities
-              .Arg<sr3d::Array>()  // features
-              .Arg<sr3d::Array>()  // depths
-              .Arg<sr3d::Array>()  // image
-              .Arg<sr3d::Array>()  // depth
-              .Arg<sr3d::Array>()  // transmittance
-              .Arg<sr3d::Array>()  // v_image
-              .Arg<sr3d::Array>()  // v_alpha
-              .Arg<sr3d::Array>()  // v_depth
-              .Ret<sr3d::Array>()  // v_means2d
-              .Ret<sr3d::Array>()  // v_conics
-              .Ret<sr3d::Array>()  // v_opacities
-              .Ret<sr3d::Array>()  // v_features
-              .Ret<sr3d::Array>()  // v_depths
-              .Ret<sr3d::Array>()  // absolute
-              .Attr<int64_t>("width")
-              .Attr<int64_t>("height")
-              .Attr<bool>("with_abs"))
+          (sr3d::bind<11, 6>()
+               .Attr<int64_t>("width")
+               .Attr<int64_t>("height")
+               .Attr<bool>("with_abs")))

@@ -253,22 +253,7 @@ ffi::Error backward(ffi::ThreadPool pool, Array images, Array targets, Array v,
 }  // namespace sr3d
 
 SR3D_CALL(sr3d_ssim_forward, sr3d::forward,
-          xla::ffi::Ffi::Bind()
-              .Ctx<xla::ffi::ThreadPool>()
-              .Arg<sr3d::Array>()  // images
-              .Arg<sr3d::Array>()  // targets
-              .Arg<sr3d::Array>()  // taps
-              .Ret<sr3d::Array>()  // map
-              .Attr<float>("c1")
-              .Attr<float>("c2"))
+          (sr3d::bind<3, 1>().Attr<float>("c1").Attr<float>("c2")))
 
 SR3D_CALL(sr3d_ssim_backward, sr3d::backward,
-          xla::ffi::Ffi::Bind()
-              .Ctx<xla::ffi::ThreadPool>()
-              .Arg<sr3d::Array>()  // images
-              .Arg<sr3d::Array>()  // targets
-              .Arg<sr3d::Array>()  // v
-              .Arg<sr3d::Array>()  // taps
-              .Ret<sr3d::Array>()  // v_images
-              .Attr<float>("c1")
-              .Attr<float>("c2"))
+          (sr3d::bind<4, 1>().Attr<float>("c1").Attr<float>("c2")))
