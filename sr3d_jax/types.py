@@ -215,6 +215,31 @@ class Views:
   weights: Array | None = None
 
 
+@_pytree('height', 'width')
+class Queries:
+  """Where a picture is asked for its colours, and how large an answer covers.
+
+  Positions are in pixels of the low-resolution picture, whose first pixel has
+  its centre at (1/2, 1/2). Rows and columns broadcast against each other: a
+  grid is [..., h, 1] and [..., 1, w], scattered queries are [..., Q] both.
+
+  Attributes:
+    rows: [..., h, 1] or [..., Q].
+    columns: [..., 1, w] or [..., Q].
+    footprint: [..., 3], broadcasting against the positions: J J^T (row row,
+      row column, column column), px^2, of the Jacobian J from fine pixels to
+      coarse ones; (1 / s^2, 0, 1 / s^2) where the scale is s.
+    height: of the fine grid that the queries are of, or None.
+    width: likewise.
+  """
+
+  rows: Array
+  columns: Array
+  footprint: Array
+  height: int | None = None
+  width: int | None = None
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Scene:
   """A posed capture, on the host.
@@ -263,6 +288,18 @@ class Network(NamedTuple):
   init: Callable  # (key)                   -> params
   apply: Callable  # (params, inputs)       -> outputs
   loss: Callable  # (params, key, batch)    -> scalar, {name: scalar}
+
+
+class FieldNetwork(NamedTuple):
+  """A picture as a field of colour: encoded once, asked anywhere."""
+
+  init: Callable  # (key)                        -> params
+  encode: Callable  # (params, images [B, H, W, 3]) -> features, a pytree of
+  #                                            [B, H, W, C]
+  decode: Callable  # (params, features, queries)   -> [B, ..., 3]
+  loss: Callable  # (params, key, batch)            -> scalar, {name: scalar}
+  halo: int | None  # coarse px around a query that its answer depends on, or
+  #                   None: on the whole picture
 
 
 class Representation(NamedTuple):
