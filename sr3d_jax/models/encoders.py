@@ -14,12 +14,13 @@ from sr3d_jax.types import Array
 # PyTorch's own: weights and biases uniform in +-1 / sqrt(fan in).
 torch_kernel = initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
 
-# Our modules to those of the published state dicts, below a prefix that differs.
+# Our modules to those of published state dicts, below a prefix that differs.
 EDSR_NAMES = (
   (r'head\.', 'head.0.'),
   (r'block(\d+)\.conv1\.', r'body.\1.body.0.'),
   (r'block(\d+)\.conv2\.', r'body.\1.body.2.'),
 )
+PUBLISHED = {'name': 'edsr', 'mean_shift': True}  # EDSR-baseline
 
 
 def torch_bias(fan_in: int) -> initializers.Initializer:
@@ -39,6 +40,15 @@ def torch_conv(features: int, inputs: int, size: int = 3, **kwargs) -> nn.Conv:
     bias_init=torch_bias(inputs * size * size),
     **kwargs,
   )
+
+
+def make(*, name: str = 'edsr', **sizes) -> nn.Module:
+  """Makes an encoder of `ENCODERS` by name; `sizes` are its attributes."""
+  if name not in ENCODERS:
+    raise ValueError(
+      f'unknown encoder {name!r}: choose from {", ".join(ENCODERS)}'
+    )
+  return ENCODERS[name](**sizes)
 
 
 class EDSR(nn.Module):
@@ -101,3 +111,6 @@ class _MeanShift(nn.Module):
   def __call__(self) -> None:
     self.param('kernel', initializers.zeros, (1, 1, 3, 3))
     self.param('bias', initializers.zeros, (3,))
+
+
+ENCODERS = {'edsr': EDSR}
