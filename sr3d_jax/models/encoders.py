@@ -1,11 +1,13 @@
 """Encoders: images [B, H, W, 3] in [-1, 1] to features [B, H, W, C].
 
 What the networks that enlarge by any scale have in common; EDSR puts its pixel
-shuffle on top. Parameters are named as published, see `EDSR_NAMES`.
+shuffle on top. `EDSR_NAMES` and `RDN_NAMES` give the published names of their
+parameters and may be joined: no row of one meets a name of the other.
 """
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 from flax.linen import initializers
 
 from sr3d_jax.models.blocks import conv
@@ -19,6 +21,13 @@ EDSR_NAMES = (
   (r'head\.', 'head.0.'),
   (r'block(\d+)\.conv1\.', r'body.\1.body.0.'),
   (r'block(\d+)\.conv2\.', r'body.\1.body.2.'),
+  (r'block(\d+)\.(weight|bias)$', r'body.\1.\2'),
+)
+RDN_NAMES = (
+  (r'shallow(\d)\.', r'SFENet\1.'),
+  (r'dense(\d+)\.conv(\d+)\.', r'RDBs.\1.convs.\2.conv.0.'),
+  (r'dense(\d+)\.fuse\.', r'RDBs.\1.LFF.'),
+  (r'fuse(\d)\.', r'GFF.\1.'),
 )
 PUBLISHED = {'name': 'edsr', 'mean_shift': True}  # EDSR-baseline
 
@@ -87,7 +96,8 @@ class EDSR(nn.Module):
     x = shallow
     for i in range(self.num_blocks):
       x = _Block(self.residual_scale, self.dtype, name=f'block{i}')(x)
-    return shallow + layer('last')(x)
+    # published as one block more
+    return shallow + layer(f'block{self.num_blocks}')(x)
 
 
 class _Block(nn.Module):
@@ -113,4 +123,66 @@ class _MeanShift(nn.Module):
     self.param('bias', initializers.zeros, (3,))
 
 
-ENCODERS = {'edsr': EDSR}
+class RDN(nn.Module):
+  """Residual dense blocks (Zhang et al. 2018), without the upsampler.
+
+  The defaults are configuration B of LIIF and its followers: 22.0 M parameters.
+
+  Attributes:
+    channels: of the features.
+    num_blocks: dense blocks.
+    num_layers: convolutions of each.
+    growth: channels that each of them adds.
+  """
+
+  channels: int = 64
+  num_blocks: int = 16
+  num_layers: int = 8
+  growth: int = 64
+  dtype: str | None = None
+
+  @property
+  def radius(self) -> int:
+    """Pixels on each side that a feature depends on."""
+    return 3 + self.num_blocks * self.num_layers
+
+  @nn.compact
+  def __call__(self, images: Array) -> Array:
+    def layer(name: str, x: Array, size: int = 3) -> Array:
+      return torch_conv(
+        self.channels, x.shape[-1], size, dtype=self.dtype, name=name
+      )(x)
+
+    shallow = layer('shallow1', images)
+    x, outputs = layer('shallow2', shallow), []
+    for i in range(self.num_blocks):
+      x = _DenseBlock(
+        self.num_layers, self.growth, self.dtype, name=f'dense{i}'
+      )(x)
+      outputs.append(x)
+    x = layer('fuse0', jnp.concatenate(outputs, axis=-1), size=1)
+    return shallow + layer('fuse1', x)
+
+
+class _DenseBlock(nn.Module):
+  """Each convolution sees what went in and all that came out before it."""
+
+  num_layers: int
+  growth: int
+  dtype: str | None
+
+  @nn.compact
+  def __call__(self, inputs: Array) -> Array:
+    def layer(name: str, features: int, x: Array, size: int = 3) -> Array:
+      return torch_conv(
+        features, x.shape[-1], size, dtype=self.dtype, name=name
+      )(x)
+
+    x = inputs
+    for i in range(self.num_layers):
+      y = nn.relu(layer(f'conv{i}', self.growth, x))
+      x = jnp.concatenate([x, y], axis=-1)
+    return inputs + layer('fuse', inputs.shape[-1], x, size=1)
+
+
+ENCODERS = {'edsr': EDSR, 'rdn': RDN}
