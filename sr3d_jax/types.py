@@ -215,22 +215,24 @@ class Views:
   weights: Array | None = None
 
 
-@_pytree('height', 'width')
+@_pytree('height', 'width', 'scale')
 class Queries:
   """Where a picture is asked for its colours, and how large an answer covers.
 
   Positions are in pixels of the low-resolution picture, whose first pixel has
   its centre at (1/2, 1/2). Rows and columns broadcast against each other: a
-  grid is [..., h, 1] and [..., 1, w], scattered queries are [..., Q] both.
+  grid is [B, h, 1] and [B, 1, w], scattered queries are [B, Q] both; B is 1
+  where all pictures are asked alike.
 
   Attributes:
-    rows: [..., h, 1] or [..., Q].
-    columns: [..., 1, w] or [..., Q].
-    footprint: [..., 3], broadcasting against the positions: J J^T (row row,
+    rows: [B, h, 1] or [B, Q].
+    columns: [B, 1, w] or [B, Q].
+    footprint: [B, ..., 3], broadcasting against the positions: J J^T (row row,
       row column, column column), px^2, of the Jacobian J from fine pixels to
       coarse ones; (1 / s^2, 0, 1 / s^2) where the scale is s.
     height: of the fine grid that the queries are of, or None.
     width: likewise.
+    scale: that the grid's size was rounded from, or None.
   """
 
   rows: Array
@@ -238,6 +240,7 @@ class Queries:
   footprint: Array
   height: int | None = None
   width: int | None = None
+  scale: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

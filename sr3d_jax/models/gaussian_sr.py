@@ -1,0 +1,399 @@
+"""GaussianSR: a picture of any size from one Gaussian for each coarse pixel.
+
+Hu et al. 2025 (AAAI, arXiv 2407.18046). An encoder gives features and, for each
+pixel, scores over a bank of Gaussian shapes. A few channels are splatted with
+the chosen shapes, the others are interpolated by bicubic; a Fourier head (Lee &
+Jin 2022, "Local Texture Estimator") turns both into colour at any position.
+
+Every point in which the released code and the mathematics part is an option.
+`make()` is the exact network: closed-form kernels in coarse pixels, normalised,
+band-limited to the pixel asked for, a shape of its own for each pixel.
+`make(**RELEASED)` is the released one, with its defects.
+"""
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax.core import FrozenDict
+from sr3d_kernels.accumulate import accumulate
+
+from sr3d_jax import kernel_bank, sampling, tile_splat
+from sr3d_jax.kernel_bank import TILE, TINY, Shapes
+from sr3d_jax.models import encoders, heads
+from sr3d_jax.models.encoders import torch_conv, torch_kernel
+from sr3d_jax.types import Array, FieldNetwork, Queries
+
+RELEASED = {
+  'splat': 'tiles',
+  'average': True,
+  'centre': 'released',
+  'units': 'hr',
+  'blend': 'sum',
+  'clamp': True,
+  'eval_select': 'argmax',
+  'noise': True,
+  'kappa': 0.0,
+  'cubic': -0.75,
+  'head': 'grid',
+  'skip': False,
+}
+# Our modules to the keys that the released code expects; its checkpoint has
+# `fc` where the code has since said `dec`.
+NAMES = (
+  *((r'^encoder\.' + ours, 'encoder.edsr.' + theirs)
+    for ours, theirs in encoders.EDSR_NAMES),
+  (r'^encoder\.(?!edsr)', 'encoder.edsr.'),
+  (r'^selector\.', 'encoder.segmentation_head.0.'),
+  (r'^bank\.', ''),
+  (r'layers_(\d+)', r'layers.\1'),
+)  # fmt: skip
+OLD_NAMES = (*NAMES, (r'^dec\.', 'fc.'))
+
+MAX_RHO = 0.99
+RELEASED_MESH = (0.2, 3.0)
+MESH = (0.3, 0.95)  # px; below, a unit lattice ripples; above, it blurs
+START_OPACITY = 1.0  # before the sigmoid
+GREATEST_SHIFT = 1  # coarse px, by which the released centres are off
+WORDS = {
+  'splat': ('exact', 'tiles'),
+  'centre': ('half_pixel', 'released'),
+  'units': ('lr', 'hr'),
+  'blend': ('norm', 'sum'),
+  'head': ('query', 'grid'),
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Design:
+  """What may be chosen; the defaults are the exact network.
+
+  Attributes:
+    encoder: section of `encoders.make`.
+    num_kernels: shapes in the bank.
+    gaussian_channels: of the encoder's, that are splatted; 0: none are.
+    width: of the Fourier features.
+    hidden: widths of the last network's layers.
+    splat: 'exact': the closed form at the true position; 'tiles': as released.
+    average: whether all tiles and pictures share their shapes (D1).
+    centre: 'half_pixel', or 'released': some pixels off (D2).
+    units: of sigma: 'lr', coarse pixels, or 'hr', fine ones times 2.5 (D3).
+    blend: 'norm', or 'sum': the weights do not sum to 1 (D5).
+    clamp: whether the splatted features are clipped to [0, 1] (D7).
+    select: how training chooses shapes, see `kernel_bank.choose`.
+    eval_select: how evaluation does; None: as training.
+    temperature: of the choice.
+    noise: whether a key given to `encode` draws Gumbel noise (D8), which
+      training does.
+    sigmas: least and greatest standard deviation, px, where units are 'lr'.
+    kappa: how much of the pixel asked for widens the kernels: 1/3 is its
+      variance, 0 samples points.
+    radius: of the window, px: at least 3 times the greatest sigma.
+    offsets: whether kernels may leave their pixel's centre, by half a pixel.
+    cubic: of the bicubic stream, see `sampling.bicubic`.
+    head: 'query': features are asked for where the colour is; 'grid': on the
+      whole fine grid, where two 3 x 3 convolutions follow.
+    skip: whether the picture enlarged by bilinear is added.
+    ensemble: whether the head blends what it says from four coarse pixels.
+    dtype: of convolutions and dense layers; None: float32.
+  """
+
+  encoder: Mapping[str, Any] = FrozenDict(encoders.PUBLISHED)
+  num_kernels: int = 100
+  gaussian_channels: int = 8
+  width: int = 256
+  hidden: tuple[int, ...] = (256, 256, 256, 256)
+  splat: str = 'exact'
+  average: bool = False
+  centre: str = 'half_pixel'
+  units: str = 'lr'
+  blend: str = 'norm'
+  clamp: bool = False
+  select: str = 'soft'
+  eval_select: str | None = None
+  temperature: float = 1.0
+  noise: bool = False
+  sigmas: tuple[float, float] = (0.25, 1.0)
+  kappa: float = 1 / 3
+  radius: int = 3
+  offsets: bool = False
+  cubic: float = -0.5
+  head: str = 'query'
+  skip: bool = True
+  ensemble: bool = False
+  dtype: str | None = None
+
+
+def make(**design: Any) -> FieldNetwork:
+  """Makes the network of a `Design`, whose attributes are the keywords."""
+  known = [field.name for field in dataclasses.fields(Design)]
+  unknown = sorted(set(design) - set(known))
+  if unknown:
+    raise ValueError(
+      f'gaussian_sr knows no {", ".join(unknown)}: choose from '
+      f'{", ".join(known)}'
+    )
+  chosen = Design(**design)
+  for option, words in WORDS.items():
+    if getattr(chosen, option) not in words:
+      raise ValueError(
+        f'{option} must be {" or ".join(words)}, got '
+        f'{getattr(chosen, option)!r}'
+      )
+  return heads.field_network(_GaussianSR(chosen), _halo(chosen))
+
+
+def _halo(design: Design) -> int | None:
+  """Coarse pixels around a query that its colour depends on."""
+  if design.splat == 'tiles' or design.head == 'grid' or design.average:
+    return None
+  window = design.radius + (design.centre == 'released') * GREATEST_SHIFT
+  # The selector looks one pixel further than the encoder.
+  return encoders.make(**design.encoder).radius + 1 + max(window, 2)
+
+
+class _GaussianSR(nn.Module):
+  design: Design
+
+  def setup(self):
+    d = self.design
+    self.encoder = encoders.make(**d.encoder, dtype=d.dtype)
+    channels = self.encoder.channels
+    if d.gaussian_channels:
+      self.selector = torch_conv(d.num_kernels, channels, dtype=d.dtype)
+      self.bank = _Bank(d)
+    if d.offsets:
+      self.mover = torch_conv(2, channels, dtype=d.dtype)
+    layer = torch_conv if d.head == 'grid' else heads.dense
+    self.coef = layer(d.width, channels, dtype=d.dtype)
+    self.freq = layer(d.width, channels, dtype=d.dtype)
+    self.phase = nn.Dense(
+      d.width // 2, use_bias=False, kernel_init=torch_kernel
+    )
+    gelu = functools.partial(nn.gelu, approximate=False)
+    self.dec = heads.MLP((*d.hidden, 3), gelu, d.dtype)
+
+  def __call__(self, images: Array, queries: Queries) -> Array:
+    return self.decode(self.encode(images, None, False), queries)
+
+  def encode(self, images: Array, key: Array | None, train: bool) -> dict:
+    d = self.design
+    found = self.encoder(images).astype(jnp.float32)
+    features = {'image': images, 'plain': found[..., d.gaussian_channels :]}
+    if d.gaussian_channels:
+      shapes = kernel_bank.choose(
+        self.selector(found).astype(jnp.float32),
+        self.bank(),
+        mode=d.select if train else d.eval_select or d.select,
+        temperature=d.temperature,
+        key=key if d.noise else None,
+      )
+      if d.average and d.splat == 'exact':
+        shapes = kernel_bank.average_tiles(shapes)
+      features['values'] = found[..., : d.gaussian_channels]
+      features['shapes'] = shapes
+    if d.offsets:
+      features['offsets'] = jnp.tanh(self.mover(found)) / 2
+    return features
+
+  def decode(self, features: dict, queries: Queries) -> Array:
+    d = self.design
+    if d.head == 'grid':
+      grid = _whole(features, queries)
+      field = self.field(features, grid)
+      maps = (self.coef(field), self.freq(field))
+      coef, freq = (_on_grid(x, features, queries) for x in maps)
+    else:
+      field = self.field(features, queries)
+      coef, freq = self.coef(field), self.freq(field)
+    height, width = features['image'].shape[1:3]
+    if d.ensemble:
+      colors = self.blended(coef, freq, queries, height, width)
+    else:
+      rows = heads.from_centers(queries.rows, height)
+      columns = heads.from_centers(queries.columns, width)
+      colors = self.color(coef, freq, rows, columns, queries.footprint)
+    if d.skip:
+      colors += heads.over_pictures(
+        sampling.bilinear, features['image'], queries
+      )
+    return colors
+
+  def color(self, coef, freq, rows, columns, footprint):
+    """The Fourier head, from the distances to a coarse pixel's centre."""
+    freq = freq.astype(jnp.float32)
+    cell = 2 * jnp.sqrt(footprint[..., ::2])
+    angle = freq[..., ::2] * rows[..., None] + self.phase(cell)
+    angle += freq[..., 1::2] * columns[..., None]
+    waves = jnp.concatenate(
+      [jnp.cos(jnp.pi * angle), jnp.sin(jnp.pi * angle)], axis=-1
+    )
+    return self.dec(coef * waves).astype(jnp.float32)
+
+  def blended(self, coef, freq, queries, height, width):
+    """Colours by distances to the four nearest centres, weighted by areas."""
+    colors = weights = 0
+    for up, left in itertools.product((-0.5, 0.5), repeat=2):
+      rows = heads.from_centers(queries.rows, height, up)
+      columns = heads.from_centers(queries.columns, width, left)
+      weight = (1 - jnp.abs(rows) / 2) * (1 - jnp.abs(columns) / 2)
+      weight = jnp.maximum(weight, TINY)[..., None]
+      colors += weight * self.color(
+        coef, freq, rows, columns, queries.footprint
+      )
+      weights += weight
+    return colors / weights
+
+  def field(self, features: dict, queries: Queries) -> Array:
+    """Features [B, ..., C] at the queries, splatted and interpolated."""
+    d = self.design
+    streams = []
+    if d.gaussian_channels:
+      splat = self.tiles if d.splat == 'tiles' else self.exact
+      streams.append(splat(features, queries))
+    if features['plain'].shape[-1]:
+      bicubic = functools.partial(sampling.bicubic, a=d.cubic)
+      streams.append(heads.over_pictures(bicubic, features['plain'], queries))
+    return jnp.concatenate(streams, axis=-1)
+
+  def tiles(self, features: dict, queries: Queries) -> Array:
+    d = self.design
+    grid = _whole(features, queries)
+    shapes = jax.tree.map(lambda x: x[..., 0], features['shapes'])
+    fine = tile_splat.splat(
+      features['values'], shapes, grid.height, grid.width,
+      scale=grid.scale, average=d.average, centre=d.centre, units=d.units,
+      blend=d.blend, clamp=d.clamp,
+    )  # fmt: skip
+    return _on_grid(fine, features, queries)
+
+  def exact(self, features: dict, queries: Queries) -> Array:
+    d = self.design
+    values, shapes = features['values'], features['shapes']
+    batch, height, width, _ = values.shape
+    rows, columns, footprint = (
+      jnp.broadcast_to(x, (batch, *x.shape[1:]))
+      for x in (queries.rows, queries.columns, queries.footprint)
+    )
+    covariances, radius = shapes.covariances(), d.radius
+    offsets = features.get('offsets', jnp.zeros((batch, height, width, 2)))
+    if d.units == 'hr':
+      covariances *= _step(footprint) / tile_splat.STEP**2
+      covariances += tile_splat.EPSILON * jnp.asarray([1.0, 0.0, 1.0])
+    if d.centre == 'released':
+      offsets += _released_shift(footprint, height, width)
+      radius += GREATEST_SHIFT
+
+    @jax.vmap
+    def sums(values, covariances, opacities, offsets, rows, columns, footprint):
+      return accumulate(
+        values, covariances, opacities, rows, columns, footprint,
+        radius=radius, offsets=offsets,
+      )  # fmt: skip
+
+    field = weights = 0
+    for m in range(covariances.shape[-2]):
+      found = sums(
+        values, covariances[..., m, :], shapes.opacity[..., m], offsets,
+        rows, columns, d.kappa / 4 * footprint,
+      )  # fmt: skip
+      field, weights = field + found.values, weights + found.weights
+    if d.blend == 'norm':
+      field /= weights[..., None] + TINY
+    return jnp.clip(field, 0, 1) if d.clamp else field
+
+
+class _Bank(nn.Module):
+  """The shapes as parameters: free, or bounded where units are 'lr'."""
+
+  design: Design
+
+  @nn.compact
+  def __call__(self) -> Shapes:
+    num, is_free = self.design.num_kernels, self.design.units == 'hr'
+    low, high = self.design.sigmas
+
+    def start(index):
+      sigma = kernel_bank.mesh(num, *(RELEASED_MESH if is_free else MESH))[
+        index
+      ]
+      share = (sigma - low) / (high - low)
+      return sigma if is_free else jax.scipy.special.logit(share)
+
+    opacity = nn.sigmoid(START_OPACITY) if is_free else START_OPACITY
+    rows = self.param('sigma_x', lambda key: start(0))
+    columns = self.param('sigma_y', lambda key: start(1))
+    rho = self.param('rho', lambda key: jnp.zeros((num, 1)))[:, 0]
+    opacity = self.param('opacity', lambda key: jnp.full((num, 1), opacity))
+    if is_free:
+      return Shapes(rows, columns, rho, opacity[:, 0])
+    return Shapes(
+      low + (high - low) * nn.sigmoid(rows),
+      low + (high - low) * nn.sigmoid(columns),
+      MAX_RHO * jnp.tanh(rho),
+      nn.sigmoid(opacity[:, 0]),
+    )
+
+
+def _whole(features: dict, queries: Queries) -> Queries:
+  """All pixels of the fine grid that the queries are of."""
+  if queries.height is None:
+    raise ValueError(
+      'this network draws the whole fine grid, but the queries do not say of '
+      'which grid they are: give batches of one scale each (`scales`)'
+    )
+  height, width = features['image'].shape[1:3]
+  rows = (jnp.arange(queries.height) + 0.5) * height / queries.height
+  columns = (jnp.arange(queries.width) + 0.5) * width / queries.width
+  return dataclasses.replace(
+    queries,
+    rows=rows[None, :, None],
+    columns=columns[None, None, :],
+    footprint=queries.footprint.reshape(-1, 1, 1, 3),
+    scale=queries.scale or queries.height / height,
+  )
+
+
+def _on_grid(fine: Array, features: dict, queries: Queries) -> Array:
+  """The fine grid's pixels [B, ..., C] that the queries lie in."""
+  height, width = features['image'].shape[1:3]
+  queries = dataclasses.replace(
+    queries,
+    rows=queries.rows * (queries.height / height),
+    columns=queries.columns * (queries.width / width),
+  )
+  return heads.over_pictures(sampling.nearest, fine, queries)
+
+
+def _step(footprint: Array) -> Array:
+  """What a fine pixel is in coarse ones, squared: [B, 1, 1, 1, 3]."""
+  rr, _, cc = jnp.moveaxis(
+    footprint.reshape(len(footprint), -1, 3)[:, 0], -1, 0
+  )
+  return jnp.stack([rr, jnp.sqrt(rr * cc), cc], axis=-1)[:, None, None, None]
+
+
+def _released_shift(footprint: Array, height: int, width: int) -> Array:
+  """How far the released kernels are from their centres [B, H, W, 2], px."""
+
+  def shift(step, size):
+    places = jnp.arange(size) % TILE
+    side = jnp.round(TILE / step)
+    peaks = tile_splat.released_peaks(places, side)
+    return (peaks - (places + 0.5) * side / TILE + 0.5) * step
+
+  steps = jnp.sqrt(_step(footprint).reshape(-1, 1, 3))
+  rows, columns = shift(steps[..., 0], height), shift(steps[..., 2], width)
+  shape = (len(steps), height, width)
+  return jnp.stack(
+    [
+      jnp.broadcast_to(rows[:, :, None], shape),
+      jnp.broadcast_to(columns[:, None, :], shape),
+    ],
+    axis=-1,
+  )
