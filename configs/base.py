@@ -87,17 +87,30 @@ def for_a_minute(config: ConfigDict) -> None:
   config.fit.update(num_steps=10, chunk=10)
 
 
-def image_set(root: str, arg: str) -> ConfigDict:
+def image_set(
+  roots: tuple[str, ...], arg: str, scales: tuple[float, ...] = (4.0,)
+) -> ConfigDict:
   """A config of `evaluate`.
 
   Args:
-    root: the folder of HR images.
+    roots: folders of HR images.
     arg: a prior's name; '' for the shipped network.
+    scales: by which they are shrunk and enlarged again.
   """
   size, prior = parse(arg)
   if size:
     raise ValueError(f'an image set has one size, got {size!r}: leave it out')
-  return ConfigDict(dict(seed=0, root=root, prior=_prior_section(prior)))
+  return ConfigDict(
+    dict(
+      seed=0,
+      roots=roots,
+      scales=scales,
+      measures=('psnr_y', 'ssim_y'),
+      repeats=1,
+      save_images=False,
+      prior=_prior_section(prior),
+    )
+  )
 
 
 def _prior_section(prior: str) -> ConfigDict:

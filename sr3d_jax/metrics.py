@@ -46,29 +46,58 @@ def ssim(images: Array, targets: Array, weights: Array | None = None) -> Array:
   return dm_pix.ssim(images, targets)
 
 
-def psnr_y(images: Array, targets: Array, *, shave: int) -> Array:
-  """PSNR of the luma [...], dB, by the convention of super-resolution papers.
+def psnr_y(
+  images: Array, targets: Array, *, shave: int, rounded: bool = True
+) -> Array:
+  """PSNR of the luma [...], dB, by the conventions of super-resolution papers.
 
   Args:
-    images: [..., H, W, 3]; rounded to 8 bits first.
+    images: [..., H, W, 3].
     targets: as `images`.
     shave: pixels to ignore at each border, customarily the scale.
+    rounded: whether to 8 bits first, as in EDSR, IMDN and their kin. LIIF and
+      what follows it compare floats; its weights of red, green and blue,
+      (65.738, 129.057, 25.064) / 256, are ours to five digits.
 
   Returns:
     [...], dB.
   """
   _check(images, targets)
+  return dm_pix.psnr(*_lumas(images, targets, shave, rounded))
+
+
+def ssim_y(images: Array, targets: Array, *, shave: int) -> Array:
+  """Structural similarity [...] of lumas of 8 bits, as papers beside `psnr_y`.
+
+  Args:
+    images: [..., H, W, 3].
+    targets: as `images`.
+    shave: pixels to ignore at each border; 11 x 11 must remain.
+
+  Returns:
+    [...], of the window of `ssim`.
+  """
+  _check(images, targets)
+  return ssim(*_lumas(images, targets, shave, rounded=True))
+
+
+def crop(images: Array, shave: int) -> Array:
+  """Takes `shave` pixels off each border of [..., H, W, C]."""
   height, width = images.shape[-3:-1]
   if not 0 <= 2 * shave < min(height, width):
     raise ValueError(
       f'shave must leave some of {height} x {width} pixels, got {shave}'
     )
-  inner = slice(shave, height - shave), slice(shave, width - shave)
-  lumas = [
-    image.rgb_to_y(image.to_float(image.to_uint8(x)))[..., *inner, :]
-    for x in (images, targets)
-  ]
-  return dm_pix.psnr(*lumas)
+  return images[..., shave : height - shave, shave : width - shave, :]
+
+
+def _lumas(
+  images: Array, targets: Array, shave: int, rounded: bool
+) -> list[Array]:
+  pair = [crop(x, shave) for x in (images, targets)]
+  if rounded:
+    pair = [image.to_float(image.to_uint8(x)) for x in pair]
+  return [image.rgb_to_y(x) for x in pair]
 
 
 def lr_consistency_psnr(
@@ -104,6 +133,40 @@ def means(rows: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     key: float(np.mean([row[key] for row in rows.values() if key in row]))
     for key in keys
   }
+
+
+def bootstrap_interval(
+  differences: np.ndarray,
+  *,
+  level: float = 0.95,
+  num_resamples: int = 10_000,
+  seed: int = 0,
+) -> tuple[float, float]:
+  """Says how far a mean over images might move with other images.
+
+  The percentile bootstrap (Efron & Tibshirani 1993, 13.3): images are drawn
+  anew with replacement, and the middle of the means is taken.
+
+  Args:
+    differences: [I] of two methods, image by image.
+    level: share of the resampled means that the interval holds.
+    num_resamples: how often.
+    seed: of the draws.
+
+  Returns:
+    The ends of the interval.
+  """
+  values = np.asarray(differences, np.float64)
+  if values.ndim != 1 or not values.size or not np.isfinite(values).all():
+    raise ValueError(
+      'differences must be one finite number for each image, got '
+      f'{values.shape} with {np.isfinite(values).sum()} finite ones'
+    )
+  rng = np.random.default_rng(seed)
+  drawn = rng.integers(values.size, size=(num_resamples, values.size))
+  tail = (1 - level) / 2
+  low, high = np.quantile(values[drawn].mean(axis=1), [tail, 1 - tail])
+  return float(low), float(high)
 
 
 def _check(images: Array, targets: Array, weights: Array | None = None) -> None:

@@ -79,8 +79,8 @@ def test_words_that_no_config_knows_are_told():
     base.parse('cpu,big')
   assert base.parse('rlfn,cpu') == ('cpu', 'rlfn')
   with pytest.raises(ValueError, match="one size, got 'cpu'"):
-    base.image_set('dev/images/set5', 'cpu,imdn')
-  assert base.image_set('a', 'imdn').prior.network == 'imdn'
+    base.image_set(('dev/images/set5',), 'cpu,imdn')
+  assert base.image_set(('a',), 'imdn').prior.network == 'imdn'
 
 
 @pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)

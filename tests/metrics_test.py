@@ -59,6 +59,7 @@ def test_a_mean_is_over_the_images_that_have_the_score():
     jax.jit(metrics.ssim),
     jax.jit(metrics.lr_consistency_psnr),
     jax.jit(lambda a, b: metrics.psnr_y(a, b, shave=2)),
+    jax.jit(lambda a, b: metrics.ssim_y(a, b, shave=2)),
   ],
 )
 def test_a_row_alone_scores_as_in_a_batch(score):
@@ -85,6 +86,43 @@ def test_psnr_y_ignores_the_border_and_rounds():
   np.testing.assert_allclose(
     metrics.psnr_y(images, targets, shave=2), expected, rtol=1e-5
   )
+
+
+def test_psnr_y_of_floats_rounds_nothing():
+  targets = jnp.full((12, 12, 3), 100 / 255)
+  images = targets.at[2:-2, 2:-2, 1].add(10.3 / 255).at[:2].set(1.0)
+  # LIIF's weight of green, of the difference of RGB
+  expected = -20 * np.log10(129.057 / 256 * 10.3 / 255)
+  np.testing.assert_allclose(
+    metrics.psnr_y(images, targets, shave=2, rounded=False), expected, rtol=1e-5
+  )
+
+
+def test_ssim_y_is_that_of_the_inner_luma():
+  images, targets = _pair(20, 24, 3)
+  inner = [
+    image.rgb_to_y(image.to_float(image.to_uint8(x[3:-3, 3:-3])))
+    for x in (images, targets)
+  ]
+  np.testing.assert_allclose(
+    metrics.ssim_y(images, targets, shave=3), metrics.ssim(*inner), rtol=1e-5
+  )
+  with pytest.raises(ValueError, match='11 x 11'):
+    metrics.ssim_y(images, targets, shave=5)
+
+
+def test_an_interval_of_many_images_is_the_normal_one():
+  rng = np.random.default_rng(1)
+  values = 0.3 + 0.1 * rng.normal(size=400)
+  low, high = metrics.bootstrap_interval(values)
+  half = 1.96 * values.std() / 20
+  # 10,000 resamples know a quantile's place to about two per cent of half
+  np.testing.assert_allclose(low, values.mean() - half, atol=0.1 * half)
+  np.testing.assert_allclose(high, values.mean() + half, atol=0.1 * half)
+  assert metrics.bootstrap_interval(values) == (low, high)
+  assert metrics.bootstrap_interval(np.array([0.5, 0.5])) == (0.5, 0.5)
+  with pytest.raises(ValueError, match='one finite number'):
+    metrics.bootstrap_interval(np.array([0.5, np.inf]))
 
 
 def test_a_render_that_shrinks_to_the_photo_is_consistent():

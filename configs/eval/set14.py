@@ -11,4 +11,4 @@ from configs.base import image_set
 
 def get_config(arg: str = ''):
   """HR images; the argument names a prior, by default the shipped one."""
-  return image_set('dev/images/set14', arg)
+  return image_set(('dev/images/set14',), arg)
