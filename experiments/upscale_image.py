@@ -1,15 +1,20 @@
 """Enlarges one image, or every image of a folder.
 
-    python -m experiments.upscale_image --config=configs/priors/own.py \
-        --input=photo.jpg --output=photo_x4.png --scale=4
+    python -m experiments.upscale_image --input=photo.jpg --output=big.png \
+        --scale=3.7
 
-The EXIF orientation is applied, so the result stands upright in any viewer; the
-rest of EXIF, the ICC profile and 16 bits a channel are kept. Transparency is
-enlarged by bicubic beside the colours.
+PNG and JPEG are read and written. The EXIF orientation is applied, so the
+result stands upright in any viewer; the rest of EXIF, the ICC profile and 16
+bits a channel are kept. Transparency is enlarged by bicubic beside the colours.
+In a folder, a picture that cannot be enlarged is told at the end and the others
+are; `--config` chooses another prior of configs/priors.
 """
 
 import collections
 import functools
+import math
+import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -18,31 +23,80 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 from ml_collections import config_flags
+from tqdm import tqdm
 
-from sr3d_jax import cli, image, resolve
+from sr3d_jax import cli, files, image, resolve
 from sr3d_jax.io import images as image_files
+from sr3d_jax.models.blocks import check_scale
 from sr3d_jax.types import Params, SRPrior, Views
 
-_CONFIG = config_flags.DEFINE_config_file('config', lock_config=True)
-_INPUT = flags.DEFINE_string('input', None, 'An image, or a folder of them.')
-_OUTPUT = flags.DEFINE_string('output', None, 'The same, to be written.')
-_SCALE = flags.DEFINE_float('scale', None, 'At least 1; else of the config.')
-_SIZE = flags.DEFINE_list('size', None, 'Exact width,height, instead, px.')
+# The best prior whose weights come with a clone.
+DEFAULT = Path(__file__).parents[1] / 'configs' / 'priors' / 'own.py'
+FAILURES = (ValueError, OSError, FloatingPointError)
+
+_CONFIG = config_flags.DEFINE_config_file(
+  'config', str(DEFAULT), lock_config=True
+)
+_INPUT = flags.DEFINE_string(
+  'input', None, 'A PNG or JPEG, or a folder of them (not of its subfolders).'
+)
+_OUTPUT = flags.DEFINE_string(
+  'output', None, 'The same, to be written; of a folder, all become PNG.'
+)
+_SCALE = flags.DEFINE_float(
+  'scale', None, 'Any number from 1; by default that of the config.'
+)
+_SIZE = flags.DEFINE_list(
+  'size', None, 'Exact H,W (height, then width) instead, px, as in 1080,1920.'
+)
+
+
+def parse_size(words: list[str] | None) -> tuple[int, int] | None:
+  """The height and width that a flag says, or None if it says nothing."""
+  if words is None:
+    return None
+  if len(words) != 2 or not all(word.isdecimal() for word in words):
+    raise ValueError(
+      'size wants H,W (height, then width) as in 1080,1920, got '
+      f'{",".join(words)}'
+    )
+  return int(words[0]), int(words[1])
 
 
 def target_size(
-  height: int, width: int, scale: float, size: list[str] | None
+  file: Path, height: int, width: int, scale: float, size: tuple | None
 ) -> tuple[int, int]:
-  """The height and width asked for, by `size` (width, height) or by `scale`."""
-  if size is None:
-    return round(scale * height), round(scale * width)
-  if len(size) != 2 or not all(word.isdecimal() for word in size):
-    raise ValueError(f'size wants width,height as in 1920,1080, got {size}')
-  return int(size[1]), int(size[0])
+  """The height and width that a picture is to have.
+
+  Args:
+    file: the picture, for what is told.
+    height: it has.
+    width: likewise.
+    scale: at least 1.
+    size: (height, width) instead, px; the factors may differ.
+  """
+  rows, columns = size or (scale * height, scale * width)
+  if rows < height or columns < width:
+    raise ValueError(
+      f'{file}: size {rows},{columns} is less than its own, {height},{width} '
+      '(height, width): a prior enlarges'
+    )
+  if rows * columns > image_files.MAX_PIXELS:
+    largest = math.sqrt(image_files.MAX_PIXELS / (height * width))
+    raise ValueError(
+      f'{file}: {columns:,.0f} x {rows:,.0f} px would be '
+      f'{rows * columns / 1e6:,.0f} megapixels, and at most '
+      f'{image_files.MAX_PIXELS / 1e6:,.0f} are made: scale '
+      f'{math.floor(100 * largest) / 100:.2f} is the largest for its '
+      f'{width} x {height} px'
+    )
+  return round(rows), round(columns)
 
 
 def pair(source: Path, target: Path) -> list[tuple[Path, Path]]:
   """Says where each picture goes; raises where one would replace another."""
+  if not source.exists():
+    raise FileNotFoundError(f'there is no {source}: name an image or a folder')
   if source.resolve() == target.resolve():
     raise ValueError(
       f'input and output are both {target}: name another output, or the '
@@ -50,15 +104,20 @@ def pair(source: Path, target: Path) -> list[tuple[Path, Path]]:
     )
   if not source.is_dir():
     return [(source, target)]
-  files = image_files.list_images(source)
-  stem, number = collections.Counter(x.stem for x in files).most_common(1)[0]
+  if target.is_file():
+    raise NotADirectoryError(
+      f'{target} is a file, and {source} a folder: name a folder for its '
+      'pictures'
+    )
+  found = image_files.list_images(source)
+  stem, number = collections.Counter(x.stem for x in found).most_common(1)[0]
   if number > 1:
-    names = ' and '.join(x.name for x in files if x.stem == stem)
+    names = ' and '.join(x.name for x in found if x.stem == stem)
     raise ValueError(
       f'{names} of {source} would all become {target / stem}.png: rename all '
       'but one of them'
     )
-  return [(file, target / f'{file.stem}.png') for file in files]
+  return [(file, target / f'{file.stem}.png') for file in found]
 
 
 def upscale(
@@ -77,45 +136,103 @@ def upscale(
   colors = enlarged[0]
   if colors.shape[:2] != (height, width):
     colors = image.resize(colors, height, width)
+  if picture.shape[-1] == 3:
+    return np.asarray(colors)
   alpha = image.resize(jnp.asarray(picture[..., 3:]), height, width)
-  return np.clip(np.concatenate([colors, alpha], axis=-1), 0, 1)
+  return np.concatenate([colors, alpha], axis=-1)
+
+
+def enlarge_file(build: Any, file: Path, goal: Path, scale: float, size: Any):
+  """Reads, enlarges and writes one picture; says what it made.
+
+  Args:
+    build: (scale) -> the prior and its parameters.
+    file: the picture.
+    goal: where the result goes.
+    scale: see `target_size`.
+    size: likewise.
+  """
+  with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter('always')
+    picture = image_files.load(file)
+    metadata = image_files.load_metadata(file)
+  for text in dict.fromkeys(str(x.message) for x in told):
+    tqdm.write(f'warning: {text}', file=sys.stderr)
+  old_height, old_width, channels = picture.shape
+  height, width = target_size(file, old_height, old_width, scale, size)
+  image_files.check_target(goal, (height, width, channels), metadata)
+  factor = max(height / old_height, width / old_width) if size else scale
+  try:
+    enlarged = upscale(*build(factor), picture, height, width)
+  except jax.errors.JaxRuntimeError as error:
+    if 'RESOURCE_EXHAUSTED' not in str(error):
+      raise
+    raise ValueError(
+      f'{file}: too little memory for {width} x {height} px: choose a smaller '
+      'scale'
+    ) from error
+  if not np.isfinite([enlarged.min(), enlarged.max()]).all():
+    raise FloatingPointError(
+      f'{file}: the network gave values that are not finite: its weights are '
+      'broken, or not those of this config'
+    )
+  image_files.save(goal, enlarged, metadata)
+  tqdm.write(f'{goal}: {width} x {height}')
 
 
 def run(
   section: Any,
   source: Path,
   target: Path,
-  scale: float | None,
-  size: list[str] | None,
+  scale: float | None = None,
+  size: tuple[int, int] | None = None,
 ) -> list[Path]:
-  """Enlarges a file or the files of a folder; returns what was written."""
+  """Enlarges a file or the files of a folder; returns what was written.
+
+  What can be known before minutes of work is refused before them.
+  """
+  if scale is not None and size is not None:
+    raise ValueError('scale and size are both given: choose one of them')
   scale = section.scale if scale is None else scale
+  check_scale(scale)
+  pairs = pair(source, target)
+  for _, goal in pairs:
+    files.check_writable(goal)
 
   @functools.cache  # most pictures of a folder ask for one scale
   def build(scale: float) -> tuple[SRPrior, Params]:
     prior = resolve.build('priors', {**section, 'scale': scale})
     return prior, prior.init(jax.random.key(0))
 
-  pairs = pair(source, target)
-  for file, goal in pairs:
-    picture = image_files.load(file)
-    metadata = image_files.load_metadata(file)
-    image_files.check_target(goal, picture.shape[-1], metadata)
-    height, width = target_size(*picture.shape[:2], scale, size)
-    prior = build(max(height / picture.shape[0], width / picture.shape[1]))
-    enlarged = upscale(*prior, picture, height, width)
-    image_files.save(goal, enlarged, metadata)
-    print(f'{goal}: {width} x {height}')
-  return [goal for _, goal in pairs]
+  build(scale)  # what is wrong with the prior is not wrong with each picture
+  written, failed = [], []
+  alone = len(pairs) == 1
+  for file, goal in tqdm(
+    pairs, unit='picture', dynamic_ncols=True, disable=alone
+  ):
+    try:
+      enlarge_file(build, file, goal, scale, size)
+      written.append(goal)
+    except FAILURES as error:
+      if alone:
+        raise
+      failed.append(str(error))
+  if failed:
+    others = f', the others are in {target}' if written else ''
+    raise ValueError(
+      f'{len(failed)} of {len(pairs)} pictures could not be enlarged{others}: '
+      f'{"; ".join(failed)}'
+    )
+  return written
 
 
 def main(argv: list[str]) -> None:
   """Runs the job that the flags describe."""
   del argv
   paths = Path(_INPUT.value), Path(_OUTPUT.value)
-  run(_CONFIG.value, *paths, _SCALE.value, _SIZE.value)
+  run(_CONFIG.value, *paths, _SCALE.value, parse_size(_SIZE.value))
 
 
 if __name__ == '__main__':
-  flags.mark_flags_as_required(['config', 'input', 'output'])
+  flags.mark_flags_as_required(['input', 'output'])
   cli.run(main, configs='configs/priors')

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,3 +46,30 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     ) from error
   finally:
     part.unlink(missing_ok=True)
+
+
+def check_writable(path: str | os.PathLike) -> None:
+  """Raises where `path` could not be written later, and leaves no trace.
+
+  For a job of minutes, which should learn it first. Missing folders do not
+  count: whoever writes makes them.
+
+  Raises:
+    OSError: it is a folder, is protected, or lies where nothing can be made.
+  """
+  path = Path(path)
+  if path.is_dir():
+    raise IsADirectoryError(f'{path} is a folder: name a file in it')
+  if path.exists() and not os.access(path, os.W_OK):
+    raise PermissionError(
+      f'{path} is there and protected from writing: choose another name'
+    )
+  folder = next(x for x in path.absolute().parents if os.path.lexists(x))
+  try:
+    with tempfile.TemporaryFile(dir=folder):
+      pass
+  except OSError as error:
+    raise OSError(
+      f'{path} cannot be written, since {folder} takes no files '
+      f'({error.strerror}): choose another place'
+    ) from error
