@@ -6,6 +6,8 @@ from PIL import ExifTags, Image, ImageCms, ImageOps
 
 from sr3d_jax.io import images
 
+U8_GREYS = np.array([100, 200], np.uint8)
+
 
 def _ramp(height=4, width=6, channels=3):
   count = height * width * channels
@@ -50,10 +52,11 @@ def test_sixteen_bit_grey_keeps_its_levels(tmp_path):
   np.testing.assert_allclose(loaded[0, :, 1], levels[0] / 65535, rtol=1e-6)
 
 
-@pytest.mark.parametrize('channels', [3, 4])
-def test_sixteen_bit_colour_keeps_its_levels(tmp_path, channels):
+@pytest.mark.parametrize('channels, height', [(3, 9), (4, 9), (3, 600)])
+def test_sixteen_bit_colour_keeps_its_levels(tmp_path, channels, height):
   rng = np.random.default_rng(0)
-  levels = rng.integers(0, 65536, (9, 7, channels)).astype(np.uint16)
+  shape = (height, 7, channels)  # the higher one is written in bands
+  levels = rng.integers(0, 65536, shape).astype(np.uint16)
   deep = images.Metadata(bits=16)
   images.save(tmp_path / 'a.png', levels / np.float32(65535), deep)
   loaded = images.load(tmp_path / 'a.png')
@@ -115,6 +118,16 @@ def test_a_profile_of_grey_is_left_out_aloud(tmp_path):
   assert metadata.icc_profile == b''
 
 
+def test_exif_that_is_broken_is_left_out_aloud(tmp_path):
+  Image.fromarray(_ramp()).save(tmp_path / 'a.png', exif=b'no such thing')
+  with pytest.warns(UserWarning, match='its EXIF is broken and left out'):
+    metadata = images.load_metadata(tmp_path / 'a.png')
+  assert metadata == images.PLAIN
+  with pytest.warns(UserWarning, match='its EXIF is broken'):
+    upright = images.load(tmp_path / 'a.png')
+  np.testing.assert_array_equal(upright, _ramp() / np.float32(255))
+
+
 def test_a_jpeg_refuses_what_it_cannot_hold(tmp_path):
   with pytest.raises(
     ValueError, match=r'a\.jpg cannot hold transparency: .*png'
@@ -122,6 +135,10 @@ def test_a_jpeg_refuses_what_it_cannot_hold(tmp_path):
     images.save(tmp_path / 'a.jpg', _ramp(channels=4))
   with pytest.raises(ValueError, match=r'cannot hold 16 bits a channel: .*png'):
     images.save(tmp_path / 'a.jpg', _ramp(), images.Metadata(bits=16))
+  with pytest.raises(
+    ValueError, match='cannot hold 65501 x 1 px, since a side'
+  ):
+    images.save(tmp_path / 'a.jpg', np.zeros((1, 65501, 3)))
   assert not list(tmp_path.iterdir())
 
 
@@ -132,6 +149,55 @@ def test_grey_and_palette_become_colour(tmp_path):
   assert images.load(tmp_path / 'grey.png').shape == (4, 6, 3)
   palette = images.load(tmp_path / 'palette.png')
   np.testing.assert_allclose(palette, _ramp() / 255, atol=0.03)
+
+
+def test_inks_become_the_colours_they_print(tmp_path):
+  inks = np.zeros((8, 48, 4), np.uint8)  # C, M, Y, K on six squares
+  for i, ink in enumerate(
+    [(0, 0, 0, 0), (255, 0, 0, 0), (0, 255, 0, 0), (0, 0, 255, 0),
+     (0, 0, 0, 255), (102, 0, 0, 51)]
+  ):  # fmt: skip
+    inks[:, 8 * i : 8 * i + 8] = ink
+  Image.fromarray(inks, mode='CMYK').save(tmp_path / 'a.jpg', quality=95)
+  colors = images.load(tmp_path / 'a.jpg')[4, 4::8]
+  expected = np.array(
+    [(1, 1, 1), (0, 1, 1), (1, 0, 1), (1, 1, 0), (0, 0, 0), (0.48, 0.8, 0.8)]
+  )
+  np.testing.assert_allclose(colors, expected, atol=3 / 255)
+  with pytest.warns(UserWarning, match='its CMYK is made RGB without a colour'):
+    assert images.load_metadata(tmp_path / 'a.jpg') == images.PLAIN
+
+
+def test_transparency_of_grey_and_of_a_palette_is_kept(tmp_path):
+  grey = np.stack([_ramp()[..., 0], 255 - _ramp()[..., 1]], axis=-1)
+  Image.fromarray(grey).save(tmp_path / 'grey.png')
+  expected = grey[..., [0, 0, 0, 1]] / np.float32(255)
+  np.testing.assert_array_equal(images.load(tmp_path / 'grey.png'), expected)
+  palette = Image.fromarray(np.array([[0, 1, 2]], np.uint8), mode='P')
+  palette.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255])
+  palette.save(tmp_path / 'palette.png', transparency=bytes([0, 51, 255]))
+  np.testing.assert_allclose(
+    images.load(tmp_path / 'palette.png'),
+    [[[1, 0, 0, 0], [0, 1, 0, 0.2], [0, 0, 1, 1]]],
+    atol=1e-6,
+  )
+
+
+def test_a_phone_s_second_picture_is_not_looked_at(tmp_path):
+  first, second = (Image.fromarray(np.full((8, 8, 3), x)) for x in U8_GREYS)
+  more = dict(save_all=True, append_images=[second])
+  first.save(tmp_path / 'a.jpg', format='MPO', **more)
+  loaded = images.load(tmp_path / 'a.jpg')
+  np.testing.assert_allclose(loaded, U8_GREYS[0] / 255, atol=1e-6)
+
+
+def test_a_picture_as_large_as_a_phone_takes_is_read(tmp_path, monkeypatch):
+  Image.fromarray(_ramp()).save(tmp_path / 'a.png')
+  monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 5)  # of Pillow: not asked
+  assert images.load(tmp_path / 'a.png').shape == (4, 6, 3)
+  monkeypatch.setattr(images, 'MAX_PIXELS', 23)
+  with pytest.raises(ValueError, match=r'a\.png is 6 x 4 px, .* at most'):
+    images.load(tmp_path / 'a.png')
 
 
 @pytest.mark.parametrize('suffix', ['.png', '.jpg'])
@@ -158,6 +224,11 @@ def test_saving_wants_three_or_four_channels(tmp_path, shape):
 def test_nan_is_not_written(tmp_path):
   with pytest.raises(ValueError, match='not finite'):
     images.save(tmp_path / 'a.png', np.full((2, 2, 3), np.nan))
+  long = np.zeros((700, 2, 3))
+  long[699, 1, 2] = np.inf
+  with pytest.raises(ValueError, match='not finite'):
+    images.save(tmp_path / 'a.png', long)
+  assert not list(tmp_path.iterdir())
 
 
 def test_listing_is_sorted_and_keeps_to_images(tmp_path):
@@ -166,6 +237,12 @@ def test_listing_is_sorted_and_keeps_to_images(tmp_path):
   assert [p.name for p in images.list_images(tmp_path)] == ['a.png', 'b.JPG']
   with pytest.raises(FileNotFoundError, match='not a folder'):
     images.list_images(tmp_path / 'none')
-  (tmp_path / 'empty').mkdir()
-  with pytest.raises(FileNotFoundError, match='holds no'):
-    images.list_images(tmp_path / 'empty')
+  (tmp_path / 'folder.png').mkdir()
+  assert len(images.list_images(tmp_path)) == 2
+  (tmp_path / 'folder.png' / 'deeper').mkdir()
+  with pytest.raises(
+    FileNotFoundError, match='its subfolders are not searched'
+  ):
+    images.list_images(tmp_path / 'folder.png')
+  with pytest.raises(FileNotFoundError, match=r'holds no .*\.jpeg files$'):
+    images.list_images(tmp_path / 'folder.png' / 'deeper')
