@@ -1,6 +1,8 @@
 """What the tests of experiments on images share."""
 
+import re
 import runpy
+import sys
 
 import numpy as np
 import pytest
@@ -13,10 +15,22 @@ from sr3d_jax.io import images
 @pytest.fixture
 def load(monkeypatch):
   """Runs an experiment's file without defining flags; returns its names."""
-  for name in ('string', 'float', 'list'):
-    monkeypatch.setattr(flags, f'DEFINE_{name}', lambda *_, **__: None)
-  monkeypatch.setattr(config_flags, 'DEFINE_config_file', lambda *_, **__: None)
-  return lambda name: runpy.run_module(f'experiments.{name}', run_name=name)
+
+  def leave_out(owner, name):
+    define = getattr(owner, name)
+
+    def defined(*args, **options):
+      # Libraries that are loaded meanwhile keep theirs.
+      caller = sys._getframe(1).f_globals['__name__']
+      own = caller.startswith('experiments.')
+      return None if own else define(*args, **options)
+
+    monkeypatch.setattr(owner, name, defined)
+
+  for name in filter(re.compile('DEFINE_').match, dir(flags)):
+    leave_out(flags, name)
+  leave_out(config_flags, 'DEFINE_config_file')
+  return lambda name: runpy.run_module(f'experiments.{name}')
 
 
 @pytest.fixture
