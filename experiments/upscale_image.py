@@ -7,12 +7,13 @@ PNG and JPEG are read and written. The EXIF orientation is applied, so the
 result stands upright in any viewer; the rest of EXIF, the ICC profile and 16
 bits a channel are kept. Transparency is enlarged by bicubic beside the colours.
 In a folder, a picture that cannot be enlarged is told at the end and the others
-are; `--config` chooses another prior of configs/priors.
+are. `--config` chooses another prior of configs/priors than `DEFAULT`.
 """
 
 import collections
 import functools
 import math
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -34,9 +35,7 @@ from sr3d_jax.types import Params, SRPrior, Views
 DEFAULT = Path(__file__).parents[1] / 'configs' / 'priors' / 'own.py'
 FAILURES = (ValueError, OSError, FloatingPointError)
 
-_CONFIG = config_flags.DEFINE_config_file(
-  'config', str(DEFAULT), lock_config=True
-)
+_CONFIG = config_flags.DEFINE_config_file('config', lock_config=True)
 _INPUT = flags.DEFINE_string(
   'input', None, 'A PNG or JPEG, or a folder of them (not of its subfolders).'
 )
@@ -49,6 +48,17 @@ _SCALE = flags.DEFINE_float(
 _SIZE = flags.DEFINE_list(
   'size', None, 'Exact H,W (height, then width) instead, px, as in 1080,1920.'
 )
+
+
+def with_config(argv: list[str]) -> list[str]:
+  """The command line, with the default prior where it names none.
+
+  As the default of its flag it would be read before the flags are, and what is
+  wrong with `--config.key` not be told in one line.
+  """
+  if any(re.match('--?config(=|$)', word) for word in argv):
+    return argv
+  return [argv[0], f'--config={DEFAULT}', *argv[1:]]
 
 
 def parse_size(words: list[str] | None) -> tuple[int, int] | None:
@@ -234,5 +244,6 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == '__main__':
+  sys.argv = with_config(sys.argv)
   flags.mark_flags_as_required(['input', 'output'])
   cli.run(main, configs='configs/priors')
