@@ -34,6 +34,7 @@ from sr3d_jax.types import Params, SRPrior, Views
 # The best prior whose weights come with a clone.
 DEFAULT = Path(__file__).parents[1] / 'configs' / 'priors' / 'own.py'
 FAILURES = (ValueError, OSError, FloatingPointError)
+_EXHAUSTED = 'RESOURCE_EXHAUSTED'  # as XLA says that memory is
 
 _CONFIG = config_flags.DEFINE_config_file('config', lock_config=True)
 _INPUT = flags.DEFINE_string(
@@ -174,8 +175,8 @@ def enlarge_file(build: Any, file: Path, goal: Path, scale: float, size: Any):
   factor = max(height / old_height, width / old_width) if size else scale
   try:
     enlarged = upscale(*build(factor), picture, height, width)
-  except jax.errors.JaxRuntimeError as error:
-    if 'RESOURCE_EXHAUSTED' not in str(error):
+  except (MemoryError, jax.errors.JaxRuntimeError) as error:
+    if not isinstance(error, MemoryError) and _EXHAUSTED not in str(error):
       raise
     raise ValueError(
       f'{file}: too little memory for {width} x {height} px: choose a smaller '
@@ -209,7 +210,7 @@ def run(
   for _, goal in pairs:
     files.check_writable(goal)
 
-  @functools.cache  # most pictures of a folder ask for one scale
+  @functools.lru_cache(maxsize=1)  # most of a folder ask for one scale
   def build(scale: float) -> tuple[SRPrior, Params]:
     prior = resolve.build('priors', {**section, 'scale': scale})
     return prior, prior.init(jax.random.key(0))

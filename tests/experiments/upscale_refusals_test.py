@@ -6,6 +6,7 @@ import struct
 import zlib
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -187,6 +188,28 @@ def test_what_a_network_cannot_give_is_not_written(
   with pytest.raises(FloatingPointError, match=r'a\.png: .* are not finite: '):
     run(photos / 'a.png', tmp_path / 'out' / 'b.png', 1.0)
   assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize(
+  'error', [MemoryError(), jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: 9')]
+)
+def test_a_picture_beyond_memory_does_not_stop_the_others(
+  run, photos, tmp_path, monkeypatch, error
+):
+  def upsample(params, views):
+    if views.shape[1] == 80:
+      raise error
+    return views
+
+  images.save(photos / 'c.png', _noise(4, 4))
+  greedy = one_shot(init=lambda key: {}, upsample=upsample, scale=1.0)
+  monkeypatch.setattr(resolve, 'build', lambda *_: greedy)
+  told = (
+    r'2 of 3 .*, the others are in .*a\.png: too little memory for 100 x 80'
+  )
+  with pytest.raises(ValueError, match=told):
+    run(photos, tmp_path / 'out', 1.0)
+  assert [x.name for x in (tmp_path / 'out').iterdir()] == ['c.png']
 
 
 def test_jpeg_refuses_transparency_and_length_before_the_work(
