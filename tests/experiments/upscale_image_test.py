@@ -31,7 +31,7 @@ def _command(*flags):
     check=False,
   )
   lines = done.stderr.splitlines()
-  told = [x for x in lines if x.strip() and 'picture/s' not in x]
+  told = [x for x in lines if x.strip() and '%|' not in x]  # no bars
   return done.returncode, done.stdout, told
 
 
