@@ -22,10 +22,14 @@ REQUIRED = [
   'tensorboardX>=2.6',  # scalars without TensorFlow
   'matplotlib>=3.9',  # curves in the report
   'av>=14',  # orbit video, 16-bit PNG
+  'grain>=0.2.18',  # photographs and batches read ahead, in order
 ]
 
 EXTRAS = {
-  'data': ['pycolmap>=4.2'],  # structure from motion, triangulation, models
+  'data': [
+    'pycolmap>=4.2',  # structure from motion, triangulation, models
+    'tensorflow-datasets>=4.9.10',  # DIV2K and others, without TensorFlow
+  ],
   'eval': ['scikit-image>=0.24'],  # a second opinion on metrics, in the tests
   'torch-parity': ['torch>=2.5'],  # oracle for ported networks
   'dev': ['pytest>=8', 'pytest-xdist>=3.6', 'ruff>=0.12', 'pre-commit>=4'],

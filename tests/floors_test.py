@@ -17,12 +17,12 @@ ROOT = pathlib.Path(__file__).parents[1]
 FLOORS = (
   'types numerics files',
   'geometry optics sh image lenses raytrace raycast textures io hosts '
-  'sr3d_kernels',
+  'patches prefetch sr3d_kernels',
   'render shards filters capture coarse trajectories density diffusion losses '
   'metrics optim degrade hessian lineage ordering warp',
   'models fit_step',
   'priors representations scenes batches fit train consolidate evaluate cli '
-  'resolve table benchmark',
+  'resolve table benchmark standings',
   'experiments',
 )
 FLOOR = {word: i for i, words in enumerate(FLOORS) for word in words.split()}

@@ -4,16 +4,23 @@ The stream is a function of the step: batch i depends on the seed and i alone,
 so a resumed run sees what an uninterrupted one would have seen.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
+import grain
 import numpy as np
 
-from sr3d_jax import image
+from sr3d_jax import image, patches
 from sr3d_jax.degrade import degrade, shrink_levels
+from sr3d_jax.io import datasets, paths
 from sr3d_jax.io import images as image_files
-from sr3d_jax.io import paths
-from sr3d_jax.types import Array, Queries
+from sr3d_jax.types import Array
+
+UPRIGHT = np.zeros(3, int)
+
+# A photograph of 12 megapixels is 144 MB as float32, so few wait at a time.
+READING = grain.ReadOptions(num_threads=2, prefetch_buffer_size=2)
 
 
 def make(
@@ -39,7 +46,9 @@ def make(
   the colours of some of its pixels.
 
   Args:
-    roots: folders, absolute or below the data folder.
+    roots: folders, absolute or below the data folder, and datasets of
+      tensorflow-datasets such as `tfds:div2k/bicubic_x4?split=train`, with
+      `&data_dir=FOLDER` where need be. All is kept in memory as 8 bits.
     scale: the one shrinking factor.
     scales: shrinking factors, of which each batch takes one.
     scale_range: the least and the greatest shrinking factor; each sample's is
@@ -63,21 +72,41 @@ def make(
       f'got {len(given)} of scale, scales and scale_range: give one, such as '
       'scale=4, scales=(2, 3, 4) or scale_range=(1, 4)'
     )
-  folders = [paths.data_path(root) for root in roots]
-  files = [f for folder in folders for f in image_files.list_images(folder)]
-  photos = (_limit(image_files.load(f)[..., :3], max_side) for f in files)
+  photos = _read(roots).map(lambda photo: _limit(photo, max_side))
   if scale is not None:
-    batch = _fixed([_pair(p, scale) for p in photos], scale, patch, batch_size)
-  else:
-    batch = _arbitrary(
-      [np.asarray(image.to_uint8(p)) for p in photos],
-      scales,
-      scale_range,
-      patch,
-      patch**2 if num_queries is None else num_queries,
-      batch_size,
+    _check_whole(scale)
+    pairs = photos.map(lambda photo: _pair(photo, scale))
+    batch = _fixed(
+      list(pairs.to_iter_dataset(READING)), scale, patch, batch_size
     )
+  else:
+    num_queries = patch**2 if num_queries is None else num_queries
+    _check_scales(given[0], patch, num_queries)
+    draw = _draw(scales, scale_range, batch_size)
+    levels = photos.map(lambda photo: np.asarray(image.to_uint8(photo)))
+    found = list(levels.to_iter_dataset(READING))
+    _check_sizes(found, round(max(given[0]) * patch))
+    batch = _arbitrary(found, draw, patch, num_queries, scales is not None)
   return lambda step: batch(np.random.default_rng((seed, step)))
+
+
+def _read(roots: Sequence[str]) -> grain.MapDataset:
+  """The photographs of all roots, [H, W, 3] each, not read yet."""
+  if isinstance(roots, str) or not roots:
+    raise ValueError(
+      'roots must be a tuple of folders and datasets, tfds:NAME?split=SPLIT, '
+      f'got {roots!r}'
+    )
+  return grain.MapDataset.concatenate([_read_one(root) for root in roots])
+
+
+def _read_one(root: str) -> grain.MapDataset:
+  if root.startswith(datasets.PREFIX):
+    name, split, folder = datasets.parse(root)
+    return datasets.read(name, split, folder and paths.data_path(folder))
+  files = image_files.list_images(paths.data_path(root))
+  dataset = grain.MapDataset.source(files)
+  return dataset.map(lambda file: image_files.load(file)[..., :3])
 
 
 def _limit(hr: Array, max_side: int) -> Array:
@@ -94,131 +123,108 @@ def _pair(hr: Array, scale: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _fixed(pairs, scale: int, patch: int, batch_size: int) -> Callable:
   """rng -> a batch of patches that are both cut, of pairs of photographs."""
-  pairs = [p for p in pairs if min(p[0].shape[:2]) >= patch]
-  if not pairs:
-    raise _too_small(patch * scale)
+  _check_sizes([hr for _, hr in pairs], patch * scale)
+  pairs = [pair for pair in pairs if min(pair[0].shape[:2]) >= patch]
   areas = np.array([lr.shape[0] * lr.shape[1] for lr, _ in pairs], float)
   chances = areas / areas.sum()
 
+  def sample(rng, lr, hr):
+    corner = patches.random_corner(rng, lr.shape, patch)
+    turn = patches.random_turn(rng)
+    fine = tuple(scale * start for start in corner)
+    return (
+      patches.cut(lr, corner, patch, turn),
+      patches.cut(hr, fine, patch * scale, turn),
+    )
+
   def batch(rng: np.random.Generator) -> dict[str, np.ndarray]:
     chosen = rng.choice(len(pairs), batch_size, p=chances)
-    cuts = [_cut_both(rng, *pairs[i], scale, patch) for i in chosen]
-    lr, hr = (np.stack(side).astype(np.float32) / 255 for side in zip(*cuts))
-    return {'lr': lr, 'hr': hr}
+    lr, hr = zip(*(sample(rng, *pairs[i]) for i in chosen))
+    return {'lr': _stack(lr), 'hr': _stack(hr)}
 
   return batch
 
 
-def _cut_both(rng, lr, hr, scale: int, patch: int):
-  """The same patch of both, in one of the eight orientations of a square."""
-  top, left = (int(rng.integers(n - patch + 1)) for n in lr.shape[:2])
-  cuts = []
-  turn = rng.integers(2, size=3)
-  for picture, s in ((lr, 1), (hr, scale)):
-    rows = slice(top * s, (top + patch) * s)
-    columns = slice(left * s, (left + patch) * s)
-    cuts.append(_orient(picture[rows, columns], *turn))
-  return cuts
+def _draw(scales, scale_range, batch_size: int) -> Callable:
+  """rng -> [B] scales: one of `scales` for all, or each from the range."""
+  if scales is not None:
+    return lambda rng: np.full(batch_size, rng.choice(scales))
+  if len(scale_range) != 2 or scale_range[0] > scale_range[1]:
+    raise ValueError(
+      f'scale_range must be the least and the greatest, got {scale_range}: '
+      'for some scales and none between, give scales'
+    )
+  return lambda rng: rng.uniform(*scale_range, batch_size)
 
 
 def _arbitrary(
   photos: list[np.ndarray],
-  scales: tuple[float, ...] | None,
-  scale_range: tuple[float, float] | None,
+  draw: Callable,
   patch: int,
   num_queries: int,
-  batch_size: int,
+  is_one_size: bool,
 ) -> Callable:
   """rng -> a batch of shrunken patches and of colours to find in them."""
-  _check_scales(scales or scale_range, patch, num_queries)
-  shapes = np.array([photo.shape[:2] for photo in photos])
-  areas, shortest = shapes.prod(axis=1).astype(float), shapes.min(axis=1)
-  largest = round(max(scales or scale_range) * patch)
-  if shortest.max() < largest:
-    raise _too_small(largest)
+  areas = np.array([photo.shape[0] * photo.shape[1] for photo in photos], float)
+  shortest = np.array([min(photo.shape[:2]) for photo in photos])
+
+  def sample(rng, side):
+    chances = np.where(shortest >= side, areas, 0)
+    photo = photos[rng.choice(len(photos), p=chances / chances.sum())]
+    corner = patches.random_corner(rng, photo.shape, side)
+    hr = patches.cut(photo, corner, side, UPRIGHT)
+    lr = shrink_levels(hr, patch, patch)  # as a whole picture is: upright
+    turn = patches.random_turn(rng)
+    lr, hr = (patches.orient(square, turn) for square in (lr, hr))
+    pixels = rng.choice(side * side, num_queries, replace=False)
+    return lr, hr.reshape(-1, 3)[pixels], pixels
 
   def batch(rng: np.random.Generator) -> dict[str, Any]:
-    if scales:
-      factors = np.full(batch_size, rng.choice(scales))
-    else:
-      factors = rng.uniform(*scale_range, batch_size)
-    sides = [round(s * patch) for s in factors]
-    samples = []
-    for side in sides:
-      chances = np.where(shortest >= side, areas, 0)
-      i = rng.choice(len(photos), p=chances / chances.sum())
-      hr, lr = _cut_and_shrink(rng, photos[i], side, patch)
-      pixels = rng.choice(side * side, num_queries, replace=False)
-      samples.append((lr, hr.reshape(-1, 3)[pixels], pixels))
-    lr, rgb, pixels = map(np.stack, zip(*samples))
-    return {
-      'lr': lr.astype(np.float32) / 255,
-      'rgb': rgb.astype(np.float32) / 255,
-      'queries': _queries(pixels, np.array(sides), patch, bool(scales)),
-    }
+    sides = [round(s * patch) for s in draw(rng)]
+    lr, rgb, pixels = zip(*(sample(rng, side) for side in sides))
+    queries = patches.queries(np.stack(pixels), np.array(sides), patch)
+    if is_one_size:
+      queries = replace(queries, height=sides[0], width=sides[0])
+    return {'lr': _stack(lr), 'rgb': _stack(rgb), 'queries': queries}
 
   return batch
 
 
-def _cut_and_shrink(rng, photo: np.ndarray, side: int, patch: int):
-  """A square of a photograph and its twin, uint8, in one of 8 orientations."""
-  top, left = (int(rng.integers(n - side + 1)) for n in photo.shape[:2])
-  hr = photo[top : top + side, left : left + side]
-  lr = shrink_levels(hr, patch, patch)
-  turn = rng.integers(2, size=3)
-  return _orient(hr, *turn), _orient(lr, *turn)
+def _stack(levels: Sequence[np.ndarray]) -> np.ndarray:
+  """Floats in [0, 1] of equal arrays of 8 bits, behind a leading B."""
+  return np.stack(levels).astype(np.float32) / 255
 
 
-def _queries(
-  pixels: np.ndarray, sides: np.ndarray, patch: int, is_one_size: bool
-) -> Queries:
-  """Where pixels lie among those of low resolution.
-
-  Args:
-    pixels: [B, Q] row * side + column of high resolution.
-    sides: [B] of the high-resolution squares, px.
-    patch: side of the low-resolution ones, px.
-    is_one_size: whether all sides are the same.
-  """
-  sides = sides[:, None]
-  step = patch / sides
-  rows, columns = ((x + 0.5) * step for x in np.divmod(pixels, sides))
-  footprint = step[..., None] ** 2 * np.array([1.0, 0.0, 1.0])
-  size = int(sides[0, 0]) if is_one_size else None
-  return Queries(
-    rows=rows.astype(np.float32),
-    columns=columns.astype(np.float32),
-    footprint=footprint.astype(np.float32),
-    height=size,
-    width=size,
-  )
+def _check_whole(scale: float) -> None:
+  """Raises for a scale at which the patches of a pair cannot both be cut."""
+  if scale < 1 or scale != round(scale):
+    raise ValueError(
+      f'scale must be whole and at least 1, got {scale}: for any other ask '
+      f'for colours, as scales=({scale},) does'
+    )
 
 
-def _orient(square: np.ndarray, flip_rows, flip_columns, transpose):
-  """One of the eight orientations of [n, n, 3]."""
-  square = square[::-1] if flip_rows else square
-  square = square[:, ::-1] if flip_columns else square
-  return square.swapaxes(0, 1) if transpose else square
-
-
-def _check_scales(scales, patch: int, num_queries: int) -> None:
+def _check_scales(
+  scales: tuple[float, ...], patch: int, num_queries: int
+) -> None:
   """Raises where a scale shrinks nothing, or has too few pixels to ask for."""
-  if min(scales) < 1:
+  if not scales or min(scales) < 1:
     raise ValueError(
       f'scales must be at least 1, got {tuple(scales)}: low resolution is '
-      'smaller'
+      'smaller by them'
     )
   fewest = round(min(scales) * patch) ** 2
-  if num_queries > fewest:
+  if not 1 <= num_queries <= fewest:
     raise ValueError(
-      f'num_queries is {num_queries}, but a patch of {patch} px at scale '
-      f'{min(scales)} has only {fewest} pixels: ask for fewer'
+      f'num_queries must be 1 to {fewest}, the pixels of a patch of {patch} px '
+      f'at scale {min(scales)}, got {num_queries}'
     )
 
 
-def _too_small(side: int) -> ValueError:
-  """For photographs none of which a patch can be cut from."""
-  return ValueError(
-    f'no photograph is {side} px wide and high: give other folders, a smaller '
-    'patch or a smaller scale'
-  )
+def _check_sizes(photos: list[np.ndarray], side: int) -> None:
+  """Raises where no photograph has room for the largest patch."""
+  if max(min(photo.shape[:2]) for photo in photos) < side:
+    raise ValueError(
+      f'no photograph is {side} px wide and high: give other folders, a '
+      'smaller patch or smaller scales'
+    )
