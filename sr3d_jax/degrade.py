@@ -74,7 +74,7 @@ def _crop(hr: Array, scale: float) -> tuple[tuple[int, int], Array]:
       f'scale must be at least 1, got {scale}: it is by how much low '
       'resolution is smaller'
     )
-  # A hair more, or 9 / 1.8 would be a pixel short.
+  # A hair more, or 66 / 1.1 would be 59.
   coarse = tuple(int(size / scale + 1e-6) for size in hr.shape[:2])
   if min(coarse) < 1:
     raise ValueError(
