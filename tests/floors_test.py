@@ -1,9 +1,9 @@
 """The rules of STYLE.md that a program can check, so that neither drifts.
 
 A file imports only from lower floors, and files of one floor do not import each
-other, but for networks sharing `blocks` and `encoders`, the kernels their own
-files, `shards` projecting as `render` does, and `io` knowing the faintest splat
-that is drawn.
+other, but for networks sharing `blocks`, `encoders`, `heads` and `ensemble`,
+the kernels their own files, `shards` projecting as `render` does, and `io`
+knowing the faintest splat that is drawn.
 """
 
 import ast
@@ -30,6 +30,8 @@ ALLOWED = (
   ('sr3d_jax.numerics', 'sr3d_jax.types'),
   ('sr3d_jax.models.', 'sr3d_jax.models.blocks'),
   ('sr3d_jax.models.', 'sr3d_jax.models.encoders'),
+  ('sr3d_jax.models.', 'sr3d_jax.models.heads'),
+  ('sr3d_jax.models.', 'sr3d_jax.models.ensemble'),
   ('sr3d_kernels', 'sr3d_kernels'),
   ('sr3d_jax.shards', 'sr3d_jax.render'),
   ('sr3d_jax.io.', 'sr3d_kernels.rasterize.constants'),

@@ -12,7 +12,7 @@ import io
 import pickle
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -170,6 +170,21 @@ def _tensors(tree) -> list[_Tensor]:
   return []
 
 
+def _section(tree, names: Sequence[str]):
+  """The dictionary below these keys of nested dictionaries."""
+  for name in names:
+    if not isinstance(tree, Mapping) or name not in tree:
+      entries = list(tree)[:8] if isinstance(tree, Mapping) else 'no sections'
+      raise ValueError(f'there is no section {name!r} here, but {entries}')
+    tree = tree[name]
+  if not isinstance(tree, Mapping):
+    raise ValueError(
+      f'expected tensors, got {type(tree).__name__}: name the section that '
+      'holds the state dict'
+    )
+  return tree
+
+
 def load(
   path: str | Path, *, section: str | None = None
 ) -> dict[str, np.ndarray]:
@@ -178,7 +193,8 @@ def load(
   Args:
     path: a `.pth` file, zip or legacy.
     section: the entry that holds the state dict, where the file wraps it
-      (often 'params', 'params_ema' or 'state_dict').
+      (often 'params', 'params_ema' or 'state_dict'), with dots between where
+      that is wrapped in its turn ('model.sd').
 
   Returns:
     Published name -> array, layout as published (convolutions [O, I, H, W]).
@@ -189,7 +205,7 @@ def load(
   read = _read_zip if zipfile.is_zipfile(path) else _read_legacy
   try:
     tree, values = read(path)
-    tree = tree if section is None else tree[section]
+    tree = _section(tree, section.split('.') if section else ())
     others = [k for k, v in tree.items() if not isinstance(v, _Tensor)]
     if others:
       raise ValueError(

@@ -10,6 +10,7 @@ import pytest
 from sr3d_jax.io import pth
 
 FIXTURES = pathlib.Path(__file__).parents[1] / 'fixtures' / 'image_networks'
+WRAPPED = FIXTURES.parent / 'field_networks' / 'liif.pth'
 
 
 class _Hostile:
@@ -107,6 +108,28 @@ def test_a_wrapped_state_dict_wants_its_section(tmp_path):
     pth.load(path)
   found = pth.load(path, section='params')
   np.testing.assert_array_equal(found['w'], [0, 1])
+
+
+def test_a_section_may_lie_in_another_beside_other_things():
+  found = pth.load(WRAPPED, section='model.sd')
+  assert found['imnet.layers.0.weight'].shape == (8, 4 * 9 + 4)
+  assert all(isinstance(array, np.ndarray) for array in found.values())
+
+
+@pytest.mark.parametrize(
+  'section, message',
+  [
+    (None, r"\['model', 'optimizer', 'epoch'\] are not: name the section"),
+    ('model', r"\['name', 'args', 'sd'\] are not: name the section"),
+    ('params', r"no section 'params' here, but \['model', 'optimizer'"),
+    ('model.params', r"no section 'params' here, but \['name', 'args', 'sd'"),
+    ('epoch.sd', "no section 'sd' here, but no sections"),
+    ('epoch', 'expected tensors, got int: name the section'),
+  ],
+)
+def test_a_wrong_section_is_told_the_right_ones(section, message):
+  with pytest.raises(ValueError, match=message):
+    pth.load(WRAPPED, section=section)
 
 
 def test_a_missing_file_is_named():
