@@ -62,6 +62,7 @@ def convert(
   checkpoint: Mapping[str, np.ndarray],
   init: Callable,
   names: Sequence[tuple[str, str]] = (),
+  constants: Sequence[tuple[str, Callable]] = (),
 ) -> Params:
   """Arranges a published state dict as the parameters of a network.
 
@@ -73,6 +74,8 @@ def convert(
     checkpoint: published name -> array.
     init: (key) -> params of the network that is to receive it.
     names: our module names to published ones, see `published_name`.
+    constants: (regex, (shape) -> array) pairs, the published entries that are
+      no parameters and the values that they must have.
 
   Returns:
     Parameters like those of `init`, float32.
@@ -85,9 +88,30 @@ def convert(
     name: np.moveaxis(a, (0, 1), (-1, -2))
     if name in kernels and a.ndim > 1
     else a
-    for name, a in checkpoint.items()
+    for name, a in _learnt(checkpoint, constants).items()
   }
   return _arrange(arrays, init, lambda name: published_name(name, names))
+
+
+def _learnt(
+  checkpoint: Mapping[str, np.ndarray],
+  constants: Sequence[tuple[str, Callable]],
+) -> dict[str, np.ndarray]:
+  """Leaves the constants out of a state dict, once their values are checked."""
+  learnt = dict(checkpoint)
+  for pattern, expected in constants:
+    for name in [name for name in learnt if re.search(pattern, name)]:
+      found = learnt.pop(name)
+      wanted = expected(found.shape)
+      # float32 of what the publication gives with four digits
+      if found.shape != wanted.shape or not np.allclose(
+        found, wanted, rtol=1e-5
+      ):
+        raise ValueError(
+          f'{name} should be a constant of this network, but has other values: '
+          'these weights are of a variant of it'
+        )
+  return learnt
 
 
 def _arrange(

@@ -34,6 +34,37 @@ def pixel_shuffle(x: Array, scale: int) -> Array:
   return x.reshape(*batch, scale * height, scale * width, -1)
 
 
+def shuffled_up(x: Array, scale: int, name: str) -> Array:
+  """Enlarges features [B, H, W, C] by pixel shuffles of 2, or by one of 3.
+
+  For use inside a compact module. The convolution before the i-th shuffle is
+  called `name` with the number 2 i, its place in the published sequence.
+  """
+  steps = {2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
+  if scale not in steps:
+    raise ValueError(
+      f'pixel shuffles enlarge by {", ".join(map(str, steps))}, got {scale}'
+    )
+  for i, step in enumerate(steps[scale]):
+    x = conv(step**2 * x.shape[-1], name=f'{name}{2 * i}')(x)
+    x = pixel_shuffle(x, step)
+  return x
+
+
+def repeated_up(x: Array, slope: float = 0.2) -> Array:
+  """Turns features [B, H, W, C] into images [B, 4H, 4W, 3], by nearest pixels.
+
+  For use inside a compact module; the four convolutions, with leaky ReLUs
+  between them, have the names of Real-ESRGAN.
+  """
+  channels = x.shape[-1]
+  for name in ('conv_up1', 'conv_up2'):
+    x = jnp.repeat(jnp.repeat(x, 2, axis=-3), 2, axis=-2)
+    x = nn.leaky_relu(conv(channels, name=name)(x), slope)
+  x = nn.leaky_relu(conv(channels, name='conv_hr')(x), slope)
+  return conv(3, name='conv_last')(x)
+
+
 def image_network(module: nn.Module) -> Network:
   """Lifts a linen module [B, H, W, 3] -> [B, sH, sW, 3] into a `Network`.
 
@@ -64,7 +95,8 @@ def upsampler(
   is resized to the size asked for by antialiased bicubic.
 
   Args:
-    apply: (params, images [1, H, W, 3]) -> [1, rH, rW, 3] for a fixed r.
+    apply: (params, images [1, H, W, 3]) -> [1, rH, rW, 3] for a fixed r, which
+      may be any whole number from 1.
     scale: the factor asked for, at least 1.
 
   Returns:

@@ -1,15 +1,17 @@
 """Encoders: sizes and names as published, and how far a feature looks."""
 
 import os
+import pathlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sr3d_jax.io import paths, weights
+from sr3d_jax.io import paths, pth, weights
 from sr3d_jax.models import encoders
 
+FIXTURES = pathlib.Path(__file__).parents[1] / 'fixtures' / 'image_networks'
 KEY = jax.random.key(0)
 NAMES = encoders.EDSR_NAMES + encoders.RDN_NAMES
 SMALL = {
@@ -65,7 +67,7 @@ def test_its_layers_are_found_under_published_names(name, published, shape):
 def test_a_feature_sees_its_radius_and_no_further(name):
   module = encoders.make(name=name, **SMALL[name])
   # positive weights: nothing between a pixel and a feature is cut off
-  params = jax.tree.map(jnp.abs, _init(module)(KEY))
+  params = jax.tree.map(jnp.abs, jax.jit(_init(module))(KEY))
   size = 2 * module.radius + 5
   center = size // 2
 
@@ -73,7 +75,7 @@ def test_a_feature_sees_its_radius_and_no_further(name):
     return module.apply({'params': params}, images)[0, center, center].sum()
 
   images = jnp.ones((1, size, size, 3))
-  seen = jnp.any(jax.grad(feature)(images)[0] != 0, axis=-1)
+  seen = jnp.any(jax.jit(jax.grad(feature))(images)[0] != 0, axis=-1)
   distance = jnp.abs(jnp.arange(size) - center)
   expected = jnp.maximum(distance[:, None], distance) <= module.radius
   np.testing.assert_array_equal(seen, expected)
@@ -82,6 +84,18 @@ def test_a_feature_sees_its_radius_and_no_further(name):
 def test_an_unknown_encoder_is_told_the_right_ones():
   with pytest.raises(ValueError, match="'rcan': choose from edsr, rdn"):
     encoders.make(name='rcan')
+
+
+def test_rdn_computes_the_features_that_pytorch_does():
+  module = encoders.make(
+    name='rdn', channels=4, num_blocks=2, num_layers=2, growth=3
+  )
+  checkpoint = pth.load(FIXTURES / 'rdn.pth')
+  params = weights.convert(checkpoint, _init(module), NAMES)
+  with np.load(FIXTURES / 'io.npz') as arrays:
+    found = module.apply({'params': params}, arrays['images'])
+    # float32 sums of a hundred terms, in another order
+    np.testing.assert_allclose(found[:, ::3, ::3], arrays['rdn'], atol=2e-6)
 
 
 def test_edsr_computes_the_features_of_the_published_encoder():

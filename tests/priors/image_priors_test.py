@@ -1,6 +1,7 @@
 """What the feed-forward image priors add to the contract."""
 
 import os
+import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -9,10 +10,17 @@ import pytest
 
 from sr3d_jax import image, metrics
 from sr3d_jax.io import images, paths
+from sr3d_jax.models import rrdbnet
 from sr3d_jax.priors import bicubic, own, published
 from sr3d_jax.types import Views
 
 KEY = jax.random.key(0)
+FIXTURES = pathlib.Path(__file__).parents[1] / 'fixtures' / 'image_networks'
+RRDBNET = dict(
+  network='rrdbnet',
+  weights=str(FIXTURES / 'rrdbnet.pth'),
+  sizes=dict(scale=2, channels=4, num_blocks=1, growth=2),
+)
 
 
 def _enlarge(prior, lr, params=None):
@@ -69,8 +77,27 @@ def test_the_shipped_weights_are_small():
 
 
 def test_an_unknown_network_is_told_the_right_ones():
-  with pytest.raises(ValueError, match="'edsr': choose from imdn, pan, rlfn"):
-    published.make(scale=4.0, network='edsr', weights=None)
+  with pytest.raises(ValueError, match="'rcan': choose from edsr, imdn, pan"):
+    published.make(scale=4.0, network='rcan', weights=None)
+
+
+@pytest.mark.parametrize('scale', [1.0, 2.0, 2.5])
+def test_a_network_whose_own_factor_is_2_serves_any_scale(scale):
+  prior = published.make(scale=scale, section='params_ema', **RRDBNET)
+  lr = jax.random.uniform(KEY, (2, 11, 12, 3))
+  params = prior.init(KEY)
+  by_two = jax.jit(rrdbnet.make(**RRDBNET['sizes']).apply)(params, lr)
+  size = round(11 * scale), round(12 * scale)
+  expected = by_two if scale == 2 else image.resize(by_two, *size)
+  found = _enlarge(prior, lr, params)
+  assert found.shape == (2, *size, 3)
+  np.testing.assert_allclose(found, jnp.clip(expected, 0, 1), atol=1e-5)
+
+
+def test_weights_that_their_file_wraps_want_their_section():
+  prior = published.make(scale=2.0, **RRDBNET)
+  with pytest.raises(ValueError, match='name the section'):
+    prior.init(KEY)
 
 
 def test_missing_weights_say_which_and_where(monkeypatch, tmp_path):

@@ -1,0 +1,94 @@
+"""RRDBNet: residual blocks of dense blocks (Wang et al. 2018), x4, x2 or x1.
+
+The network of ESRGAN and Real-ESRGAN. Weights are published as
+RealESRGAN_x4plus.pth, RealESRGAN_x2plus.pth (both 23 blocks) and
+RealESRGAN_x4plus_anime_6B.pth (6 blocks) with xinntao/Real-ESRGAN, each below
+the section params_ema, parameters named as there.
+"""
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from sr3d_jax.models.blocks import conv, image_network, repeated_up
+from sr3d_jax.types import Array, Network
+
+NAMES = ((r'^body(\d+)\.', r'body.\1.'),)
+SLOPE = 0.2  # of every leaky ReLU
+DAMPING = 0.2  # of every residual
+
+
+def make(
+  *,
+  scale: int = 4,
+  channels: int = 64,
+  num_blocks: int = 23,
+  growth: int = 32,
+) -> Network:
+  """Makes [B, H, W, 3] -> [B, sH, sW, 3]; as published by default."""
+  if scale not in (1, 2, 4):
+    raise ValueError(f'RRDBNet enlarges by 4, 2 or 1, got {scale}')
+  return image_network(_RRDBNet(scale, channels, num_blocks, growth))
+
+
+class _RRDBNet(nn.Module):
+  """Enlarges by 4; at a smaller scale, what has been folded into channels."""
+
+  scale: int
+  channels: int
+  num_blocks: int
+  growth: int
+
+  @nn.compact
+  def __call__(self, images: Array) -> Array:
+    height, width = images.shape[-3:-1]
+    x = pixel_unshuffle(images, 4 // self.scale)
+    shallow = conv(self.channels, name='conv_first')(x)
+    x = shallow
+    for i in range(self.num_blocks):
+      x = _Block(self.growth, name=f'body{i}')(x)
+    x = conv(self.channels, name='conv_body')(x) + shallow
+    x = repeated_up(x, SLOPE)
+    return x[..., : self.scale * height, : self.scale * width, :]
+
+
+class _Block(nn.Module):
+  """Three dense blocks inside a residual (RRDB)."""
+
+  growth: int
+
+  @nn.compact
+  def __call__(self, inputs: Array) -> Array:
+    x = inputs
+    for i in (1, 2, 3):
+      x = _DenseBlock(self.growth, name=f'rdb{i}')(x)
+    return inputs + DAMPING * x
+
+
+class _DenseBlock(nn.Module):
+  """Each convolution sees what went in and all that came out before it."""
+
+  growth: int
+
+  @nn.compact
+  def __call__(self, inputs: Array) -> Array:
+    x = inputs
+    for i in (1, 2, 3, 4):
+      y = nn.leaky_relu(conv(self.growth, name=f'conv{i}')(x), SLOPE)
+      x = jnp.concatenate([x, y], axis=-1)
+    return inputs + DAMPING * conv(inputs.shape[-1], name='conv5')(x)
+
+
+def pixel_unshuffle(x: Array, scale: int) -> Array:
+  """Trades pixels for channels: [..., sH, sW, C] -> [..., H, W, C s s].
+
+  Undoes `blocks.pixel_shuffle`. Sides that s does not divide are reflected
+  below and on the right until it does, as Real-ESRGAN does.
+  """
+  *batch, height, width, channels = x.shape
+  pad = [(0, -size % scale) for size in (height, width)]
+  x = jnp.pad(x, [(0, 0)] * len(batch) + pad + [(0, 0)], mode='reflect')
+  rows, columns = (size // scale for size in x.shape[-3:-1])
+  x = x.reshape(*batch, rows, scale, columns, scale, channels)
+  # [..., H, i, W, j, C] -> [..., H, W, C, i, j]
+  x = jnp.moveaxis(x, (-4, -2), (-2, -1))
+  return x.reshape(*batch, rows, columns, channels * scale**2)
