@@ -6,12 +6,13 @@ from typing import Any
 import grain
 
 LAST_STEP = 2**31
+NUM_THREADS = 2  # NumPy and Pillow let the interpreter go only now and then
 
 
 def ahead(
   batches: Callable[[int], Any], num_batches: int = 4
 ) -> Callable[[int], Any]:
-  """The same stream, of which a thread makes the next few batches.
+  """The same stream, of which threads make the next few batches.
 
   The stream stays a function of the step. Only steps that follow one another
   profit; any other step, as after resuming, starts anew from there.
@@ -25,7 +26,9 @@ def ahead(
   """
   if num_batches < 1:
     raise ValueError(f'num_batches must be positive, got {num_batches}')
-  options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=num_batches)
+  options = grain.ReadOptions(
+    num_threads=min(NUM_THREADS, num_batches), prefetch_buffer_size=num_batches
+  )
   upcoming, ready = None, None
 
   def batch(step: int) -> Any:
@@ -33,7 +36,7 @@ def ahead(
     if step != upcoming:
       steps = grain.MapDataset.range(step, LAST_STEP)
       ready = iter(steps.map(batches).to_iter_dataset(options))
-    upcoming = None  # unless it comes, an error would be read past
+    upcoming = None  # where this one fails, asking again must not skip it
     made = next(ready)
     upcoming = step + 1
     return made

@@ -177,7 +177,7 @@ def _arbitrary(
     turn = patches.random_turn(rng)
     lr, hr = (patches.orient(square, turn) for square in (lr, hr))
     pixels = rng.choice(side * side, num_queries, replace=False)
-    return lr, hr.reshape(-1, 3)[pixels], pixels
+    return lr, hr[np.divmod(pixels, side)], pixels
 
   def batch(rng: np.random.Generator) -> dict[str, Any]:
     sides = [round(s * patch) for s in draw(rng)]
