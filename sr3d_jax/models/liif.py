@@ -7,7 +7,7 @@ there, in the section 'model.sd' of a file. Published on EDSR-baseline: 34.67 /
 30.96 / 29.00 / 26.75 dB on DIV2K's validation pictures (RGB) at x2, x3, x4, x6.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import flax.linen as nn
 import jax
@@ -78,17 +78,21 @@ class _LIIF(nn.Module):
 
   def predict(
     self, features: Array, queries: Queries
-  ) -> Iterator[tuple[Array, Array]]:
+  ) -> list[tuple[Array, Array]]:
     """Weight and colour of each corner."""
+    height, width = features.shape[1:3]
+    found = []
     for corner in corners(
-      queries, *features.shape[1:3], only_nearest=not self.ensemble
+      queries, height, width, only_nearest=not self.ensemble
     ):
       place = 2 * corner.offsets
       if self.cell:
         both = jnp.broadcast_arrays(place, cells(queries))
         place = jnp.concatenate(both, axis=-1)
       x = look_up(features, corner) + self.first.of_place(place)
-      yield corner.weights, self.imnet(nn.relu(x)).astype(jnp.float32)
+      color = self.imnet(nn.relu(x)).astype(jnp.float32)
+      found.append((corner.weights, color))
+    return found
 
 
 class _First(nn.Module):
@@ -127,4 +131,6 @@ class _First(nn.Module):
 
   def of_place(self, place: Array) -> Array:
     """[..., 2 or 4] -> [..., width], the bias included."""
-    return place @ self.kernel[-self.num_places :] + self.bias
+    # Fractions of a pixel want every bit, on accelerators too.
+    taps = self.kernel[-self.num_places :]
+    return jnp.matmul(place, taps, precision='highest') + self.bias

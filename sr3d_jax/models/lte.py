@@ -8,7 +8,7 @@ file. Published on EDSR-baseline: 34.72 / 31.02 / 29.04 / 26.81 dB on DIV2K's
 validation pictures (RGB) at x2, x3, x4, x6.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -62,7 +62,10 @@ class _LTE(nn.Module):
     self.coef = layer()
     self.freq = layer()
     self.phase = nn.Dense(
-      self.width // 2, use_bias=False, kernel_init=encoders.torch_kernel
+      self.width // 2,
+      use_bias=False,
+      kernel_init=encoders.torch_kernel,
+      precision='highest',  # turns want every bit, on accelerators too
     )
     self.imnet = heads.MLP((*self.hidden, 3), nn.relu, self.dtype)
 
@@ -83,14 +86,16 @@ class _LTE(nn.Module):
 
   def predict(
     self, features: dict[str, Array], queries: Queries
-  ) -> Iterator[tuple[Array, Array]]:
+  ) -> list[tuple[Array, Array]]:
     """Weight and colour of each corner, without the bilinear picture."""
     coef, freq = features['coef'], features['freq']
     phase = self.phase(cells(queries))
+    found = []
     for corner in corners(queries, *coef.shape[1:3]):
       waves = _waves(look_up(freq, corner), corner.offsets, phase)
       x = look_up(coef, corner) * waves
-      yield corner.weights, self.imnet(x).astype(jnp.float32)
+      found.append((corner.weights, self.imnet(x).astype(jnp.float32)))
+    return found
 
 
 def _waves(freq: Array, offsets: Array, phase: Array) -> Array:
