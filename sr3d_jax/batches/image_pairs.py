@@ -47,8 +47,8 @@ def make(
 
   Args:
     roots: folders, absolute or below the data folder, and datasets of
-      tensorflow-datasets such as `tfds:div2k/bicubic_x4?split=train`, with
-      `&data_dir=FOLDER` where need be. All is kept in memory as 8 bits.
+      tensorflow-datasets such as `tfds:div2k/bicubic_x4`; see
+      `io.datasets.parse`. All photographs are kept in memory as 8 bits.
     scale: the one shrinking factor.
     scales: shrinking factors, of which each batch takes one.
     scale_range: the least and the greatest shrinking factor; each sample's is
@@ -94,8 +94,7 @@ def _read(roots: Sequence[str]) -> grain.MapDataset:
   """The photographs of all roots, [H, W, 3] each, not read yet."""
   if isinstance(roots, str) or not roots:
     raise ValueError(
-      'roots must be a tuple of folders and datasets, tfds:NAME?split=SPLIT, '
-      f'got {roots!r}'
+      f'roots must be a tuple of folders and datasets, tfds:NAME, got {roots!r}'
     )
   return grain.MapDataset.concatenate([_read_one(root) for root in roots])
 

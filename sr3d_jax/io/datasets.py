@@ -19,17 +19,17 @@ NAMES = ('name', 'filename', 'file_name', 'image/filename', 'id', 'image/id')
 def parse(root: str) -> tuple[str, str, str | None]:
   """Name, split and data_dir of `tfds:NAME?split=SPLIT&data_dir=FOLDER`.
 
-  As in `tfds:div2k/bicubic_x4?split=train`; data_dir may be left out.
+  As in `tfds:div2k/bicubic_x4?split=train[:90%]`; without a split it is train.
   """
   name, _, options = root.removeprefix(PREFIX).partition('?')
   # Not urllib's: in a split such as train+test[:50%], + and % mean themselves.
   pairs = dict(pair.partition('=')[::2] for pair in options.split('&') if pair)
-  if not name or 'split' not in pairs or pairs.keys() - {'split', 'data_dir'}:
+  if not name or pairs.keys() - {'split', 'data_dir'} or '' in pairs.values():
     raise ValueError(
-      f'a TFDS root is {PREFIX}NAME?split=SPLIT, and &data_dir=FOLDER if need '
-      f'be, got {root!r}'
+      f'a TFDS root is {PREFIX}NAME, {PREFIX}NAME?split=SPLIT or '
+      f'{PREFIX}NAME?split=SPLIT&data_dir=FOLDER, got {root!r}'
     )
-  return name, pairs['split'], pairs.get('data_dir')
+  return name, pairs.get('split', 'train'), pairs.get('data_dir')
 
 
 def read(

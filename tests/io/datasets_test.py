@@ -107,9 +107,10 @@ def test_what_tfds_cannot_give_is_told(prepared):
     datasets.read('div2k/bicubic_x4', 'train', prepared)
 
 
-def test_a_root_is_a_name_a_split_and_perhaps_a_folder():
+def test_a_root_is_a_name_and_perhaps_a_split_and_a_folder():
   for root, wanted in {
-    'tfds:div2k/bicubic_x4?split=train': ('div2k/bicubic_x4', 'train', None),
+    'tfds:div2k/bicubic_x4': ('div2k/bicubic_x4', 'train', None),
+    'tfds:div2k?split=validation': ('div2k', 'validation', None),
     'tfds:a:1.0.0?split=train[:50%]+test&data_dir=tfds': (
       'a:1.0.0',
       'train[:50%]+test',
@@ -119,9 +120,11 @@ def test_a_root_is_a_name_a_split_and_perhaps_a_folder():
     assert datasets.parse(root) == wanted
 
 
-@pytest.mark.parametrize('root', ['tfds:div2k', 'tfds:a?size=3', 'tfds:?split'])
+@pytest.mark.parametrize(
+  'root', ['tfds:', 'tfds:a?size=3', 'tfds:a?split', 'tfds:?split=b']
+)
 def test_a_root_that_is_not_understood_is_refused(root):
-  with pytest.raises(ValueError, match=r'a TFDS root is tfds:NAME\?split'):
+  with pytest.raises(ValueError, match='a TFDS root is tfds:NAME, '):
     datasets.parse(root)
 
 
