@@ -9,12 +9,10 @@ Killed and run again, it goes on from its last checkpoint.
 from pathlib import Path
 from typing import Any
 
-import jax
 from absl import flags
 from ml_collections import config_flags
 
-from sr3d_jax import cli, resolve, train
-from sr3d_jax.io import checkpoint, progress, weights
+from sr3d_jax import cli, prefetch, resolve, train
 from sr3d_jax.io import workdir as workdirs
 from sr3d_jax.models import compact, imdn, pan, rlfn
 
@@ -28,22 +26,12 @@ def run(config: Any, folder: Path) -> Path:
   """Trains, or goes on training; returns the file of averaged weights."""
   section = config.network.to_dict()
   network = NETWORKS[section.pop('name')].make(**section)
-  batches = resolve.build('batches', config.batches)
+  batches = prefetch.ahead(resolve.build('batches', config.batches))
   optimizer = train.adam(**config.optimizer)
   workdirs.claim_workdir(folder, config.to_dict())
-  init_key, run_key = jax.random.split(jax.random.key(config.seed))
-  fresh = train.init(init_key, network, optimizer)
-  with checkpoint.Store(folder / 'ckpts') as store:
-    start = state = store.restore(fresh) or fresh
-    with progress.Progress(
-      folder, config.train.num_steps, first_step=int(start.step)
-    ) as bar:
-      for state, scalars in train.train(
-        run_key, network, batches, optimizer, start, **config.train
-      ):
-        bar.log(int(state.step), scalars)
-        store.save(int(state.step), state)
-  weights.save(folder / 'weights.npz', state.ema)
+  train.run(
+    folder, network, batches, optimizer, seed=config.seed, **config.train
+  )
   return folder / 'weights.npz'
 
 

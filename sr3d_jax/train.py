@@ -7,18 +7,32 @@ A batch and a key are functions of the step alone, so a run resumed from any
 `TrainState` repeats what the uninterrupted run would have done.
 """
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from sr3d_jax.types import Array, Network, TrainState
+from sr3d_jax import hosts
+from sr3d_jax.io import checkpoint, progress, weights
+from sr3d_jax.types import (
+  Array,
+  FieldNetwork,
+  Network,
+  Params,
+  TrainState,
+)
 
 
 def init(
-  key: Array, network: Network, optimizer: optax.GradientTransformation
+  key: Array,
+  network: Network | FieldNetwork,
+  optimizer: optax.GradientTransformation,
 ) -> TrainState:
   """The state before the first step; the average starts at the parameters."""
   params = network.init(key)
@@ -35,25 +49,55 @@ def adam(
   learning_rate: float,
   num_steps: int,
   warmup: int = 0,
-  clip_norm: float = 1.0,
+  milestones: Sequence[int] = (),
+  clip_norm: float | None = None,
+  rates: Mapping[str, float] | None = None,
 ) -> optax.GradientTransformation:
-  """Adam on clipped gradients, its rate rising from 0, then falling to 0.
+  """Adam, its rate rising from 0, then falling to 0 or halved at milestones.
 
   Args:
     learning_rate: the highest.
     num_steps: after which the rate has followed half a cosine down to 0.
     warmup: steps of the linear rise.
-    clip_norm: bound on the global norm of the gradient.
+    milestones: steps after which the rate is halved, instead of the cosine.
+    clip_norm: bound on the global norm of the gradient; None: none.
+    rates: {pattern: factor} for the rate of parameters in whose dotted name
+      the pattern is found; the first that is, counts.
   """
-  rate = optax.warmup_cosine_decay_schedule(
-    0.0 if warmup else learning_rate, learning_rate, warmup, num_steps
+  if milestones:
+    rate = optax.piecewise_constant_schedule(
+      learning_rate, {step: 0.5 for step in milestones}
+    )
+    if warmup:
+      rise = optax.linear_schedule(0.0, learning_rate, warmup)
+      rate = optax.join_schedules([rise, lambda i: rate(i + warmup)], [warmup])
+  else:
+    rate = optax.warmup_cosine_decay_schedule(
+      0.0 if warmup else learning_rate, learning_rate, warmup, num_steps
+    )
+  clip = optax.clip_by_global_norm(clip_norm) if clip_norm else optax.identity()
+  return optax.chain(
+    clip,
+    optax.scale_by_adam(),
+    optax.stateless(lambda updates, _: _scale_by_name(updates, rates or {})),
+    optax.scale_by_learning_rate(rate),
   )
-  return optax.chain(optax.clip_by_global_norm(clip_norm), optax.adam(rate))
+
+
+def _scale_by_name(updates: Params, rates: Mapping[str, float]) -> Params:
+  """Multiplies each leaf by the factor of the first pattern in its name."""
+
+  def scale(path, leaf):
+    name = '.'.join(str(entry.key) for entry in path)
+    found = (f for pattern, f in rates.items() if re.search(pattern, name))
+    return leaf * next(found, 1.0)
+
+  return jax.tree_util.tree_map_with_path(scale, updates) if rates else updates
 
 
 def train(
   key: Array,
-  network: Network,
+  network: Network | FieldNetwork,
   batches: Callable[[int], dict],
   optimizer: optax.GradientTransformation,
   state: TrainState,
@@ -61,6 +105,7 @@ def train(
   num_steps: int,
   chunk: int = 50,
   ema_decay: float = 0.999,
+  mesh: Mesh | None = None,
 ) -> Iterator[tuple[TrainState, dict[str, float]]]:
   """Trains from `state` up to step `num_steps`, yielding after each chunk.
 
@@ -73,22 +118,35 @@ def train(
     num_steps: to reach, counted from the very first.
     chunk: steps between two reports.
     ema_decay: of the running average of the parameters, a step.
+    mesh: with an axis 'views' of devices that share each batch evenly; None:
+      one device.
 
   Yields:
     The state and the mean over the chunk of each scalar of the loss.
   """
   step = jax.jit(lambda *args: _step(network, optimizer, ema_decay, *args))
   start = int(state.step)
+  state, place = _spread(state, mesh)
   while start < num_steps:
     stop = min(start + chunk, num_steps)
     history = []
     for i in range(start, stop):
-      state, scalars = step(state, key, batches(i))
+      state, scalars = step(state, key, place(batches(i)))
       history.append(scalars)
     history = jax.tree.map(lambda *values: np.array(values), *history)
     _check_finite(history, start)
     yield state, {name: float(v.mean()) for name, v in history.items()}
     start = stop
+
+
+def _spread(state, mesh):
+  """The state on all devices, and what splits a batch's rows over them."""
+  if mesh is None:
+    return state, lambda batch: batch
+  rows = NamedSharding(mesh, PartitionSpec('views'))
+  return hosts.everywhere(state, mesh), lambda batch: jax.device_put(
+    batch, rows
+  )
 
 
 def _step(network, optimizer, ema_decay, state, key, batch):
@@ -118,3 +176,44 @@ def _check_finite(scalars: dict[str, np.ndarray], start: int) -> None:
         f'{name} is {float(values[bad[0]])} at step {start + int(bad[0])}: '
         'lower the learning rate, or look at that batch'
       )
+
+
+def run(
+  folder: Path,
+  network: Network | FieldNetwork,
+  batches: Callable[[int], dict],
+  optimizer: optax.GradientTransformation,
+  *,
+  seed: int,
+  num_steps: int,
+  **options: Any,
+) -> Params:
+  """Trains in a folder, from its last checkpoint where there is one.
+
+  Args:
+    folder: of the run; takes ckpts/, the curves and weights.npz.
+    network: what learns.
+    batches: step -> batch of numpy arrays.
+    optimizer: of the parameters.
+    seed: of the start and of every step.
+    num_steps: to reach.
+    **options: of `train`.
+
+  Returns:
+    The averaged parameters, of which weights.npz is a copy.
+  """
+  init_key, run_key = jax.random.split(jax.random.key(seed))
+  fresh = init(init_key, network, optimizer)
+  with checkpoint.Store(folder / 'ckpts') as store:
+    start = state = store.restore(fresh) or fresh
+    with progress.Progress(
+      folder, num_steps, first_step=int(start.step)
+    ) as bar:
+      for state, scalars in train(
+        run_key, network, batches, optimizer, start,
+        num_steps=num_steps, **options,
+      ):  # fmt: skip
+        bar.log(int(state.step), scalars)
+        store.save(int(state.step), state)
+  weights.save(folder / 'weights.npz', state.ema)
+  return state.ema

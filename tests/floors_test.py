@@ -17,9 +17,9 @@ ROOT = pathlib.Path(__file__).parents[1]
 FLOORS = (
   'types numerics files',
   'geometry optics sh image lenses raytrace raycast textures io hosts '
-  'patches prefetch sr3d_kernels',
+  'patches prefetch sampling kernel_bank sr3d_kernels',
   'render shards filters capture coarse trajectories density diffusion losses '
-  'metrics optim degrade hessian lineage ordering warp',
+  'metrics optim degrade hessian lineage ordering warp fields tile_splat',
   'models fit_step',
   'priors representations scenes batches fit train consolidate evaluate cli '
   'resolve table benchmark standings',

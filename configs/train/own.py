@@ -29,6 +29,7 @@ def get_config(arg: str = '') -> ConfigDict:
         'learning_rate': 1.5e-3,
         'num_steps': 4 if smoke else 13_000,
         'warmup': 0 if smoke else 200,
+        'clip_norm': 1.0,
       },
       'train': {
         'num_steps': 4 if smoke else 13_000,

@@ -1,0 +1,185 @@
+"""Asks a field network for whole pictures, tile by tile, in bounded memory.
+
+A tile is encoded with a halo of its surroundings, as wide as its colours depend
+on, so that tiles meet without a seam; fine pixels are asked for block by block.
+All tiles, and all blocks but for a pixel, have one shape: each function is
+compiled once or twice.
+"""
+
+import functools
+import itertools
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sr3d_jax.types import Array, FieldNetwork, Params, Queries
+
+TILE = 192  # coarse px, without the halo
+BLOCK = 256  # fine px
+
+
+def grid(
+  height: int,
+  width: int,
+  new_height: int,
+  new_width: int,
+  *,
+  scale: float | None = None,
+) -> Queries:
+  """All pixels of a picture enlarged to new_height x new_width."""
+  return Queries(
+    rows=_centers(0, new_height, height / new_height)[None, :, None],
+    columns=_centers(0, new_width, width / new_width)[None, None, :],
+    footprint=_footprint(height / new_height, width / new_width),
+    height=new_height,
+    width=new_width,
+    scale=scale,
+  )
+
+
+def warped(matrix: Array, new_height: int, new_width: int) -> Queries:
+  """The pixels of a picture seen through a homography.
+
+  Args:
+    matrix: [3, 3], from (column, row, 1) of the new picture, px, to those of
+      the coarse one; a rotation, a shear or another scale an axis included.
+    new_height: of the new picture.
+    new_width: likewise.
+
+  Returns:
+    Queries [1, new_height, new_width], each with the footprint of its pixel.
+  """
+  matrix = jnp.asarray(matrix, jnp.float32)
+
+  def source(position):
+    x, y, w = matrix @ jnp.append(position[::-1], 1.0)
+    return jnp.stack([y, x]) / w
+
+  def ask(position):
+    jacobian = jax.jacfwd(source)(position)
+    spread = jacobian @ jacobian.T
+    footprint = jnp.stack([spread[0, 0], spread[0, 1], spread[1, 1]])
+    return source(position), footprint
+
+  positions = jnp.stack(jnp.mgrid[:new_height, :new_width], axis=-1) + 0.5
+  places, footprint = jax.vmap(jax.vmap(ask))(positions)
+  return Queries(
+    rows=places[None, ..., 0],
+    columns=places[None, ..., 1],
+    footprint=footprint[None],
+  )
+
+
+def enlarge(
+  network: FieldNetwork,
+  params: Params,
+  image: Array,
+  height: int,
+  width: int,
+  *,
+  scale: float | None = None,
+  tile: int = TILE,
+  block: int = BLOCK,
+  on_tile: Callable[[int, int], None] | None = None,
+) -> np.ndarray:
+  """Enlarges one picture; the two factors may differ.
+
+  Args:
+    network: where it has a halo, memory does not grow with the picture.
+    params: of the network.
+    image: [H, W, 3] in [0, 1].
+    height: of the result, at least H.
+    width: likewise.
+    scale: that they were rounded from, for networks that ask.
+    tile: side of the coarse tiles, px.
+    block: side of the blocks of fine pixels that are computed at once.
+    on_tile: is told how many tiles are done, and of how many.
+
+  Returns:
+    [height, width, 3], not clipped.
+  """
+  encode, decode = _compiled(network)
+  image = np.asarray(image, np.float32)
+  steps = image.shape[0] / height, image.shape[1] / width
+  whole = network.halo is None
+  axes = [
+    _tiles(old, new, old if whole else tile, 0 if whole else network.halo)
+    for old, new in zip(image.shape, (height, width))
+  ]
+  result = np.empty((height, width, 3), np.float32)
+  footprint = _footprint(*steps)
+  tiles = list(itertools.product(*axes))
+  for done, (down, across) in enumerate(tiles, start=1):
+    window = image[None, down.window, across.window]
+    features = encode(params, window)
+    for rows, columns in itertools.product(
+      _blocks(down.fine, block), _blocks(across.fine, block)
+    ):
+      queries = Queries(
+        rows=_centers(*rows, steps[0], down.window.start)[None, :, None],
+        columns=_centers(*columns, steps[1], across.window.start)[None, None],
+        footprint=footprint,
+        height=height if whole else None,
+        width=width if whole else None,
+        scale=scale if whole else None,
+      )
+      found = decode(params, features, queries)[0]
+      result[slice(*rows), slice(*columns)] = found
+    if on_tile is not None:
+      on_tile(done, len(tiles))
+  return result
+
+
+class _Tile:
+  """One axis of a tile: coarse pixels to encode, fine ones to find."""
+
+  def __init__(self, window: slice, fine: tuple[int, int]):
+    self.window, self.fine = window, fine
+
+
+def _tiles(old: int, new: int, tile: int, halo: int) -> list[_Tile]:
+  """Cuts an axis of `old` px, `new` when enlarged, into tiles.
+
+  The windows are equally long; at the picture's ends they end with it, so that
+  borders look as they would without tiles.
+  """
+  num = math.ceil(old / tile)
+  bounds = [round(i * new / num) for i in range(num + 1)]
+  step = old / new
+  first = [math.floor((a + 0.5) * step) - halo for a in bounds[:-1]]
+  last = [math.floor((b - 0.5) * step) + halo for b in bounds[1:]]
+  size = min(old, max(b - a + 1 for a, b in zip(first, last)))
+  starts = [min(max(a, 0), old - size) for a in first]
+  return [
+    _Tile(slice(start, start + size), fine)
+    for start, fine in zip(starts, itertools.pairwise(bounds))
+  ]
+
+
+def _blocks(fine: tuple[int, int], block: int) -> list[tuple[int, int]]:
+  """Cuts start..stop into equal parts; the last overlaps the one before."""
+  start, stop = fine
+  size = min(block, stop - start)
+  starts = [*range(start, stop - size, size), stop - size]
+  return [(a, a + size) for a in starts]
+
+
+def _centers(start: int, stop: int, step: float, origin: int = 0) -> np.ndarray:
+  """Where fine pixels start..stop have their centres, coarse px."""
+  # In float64: far from the origin a float32 is too coarse.
+  centers = (np.arange(start, stop) + 0.5) * step - origin
+  return centers.astype(np.float32)
+
+
+def _footprint(row_step: float, column_step: float) -> np.ndarray:
+  """Of every pixel of a grid: [1, 1, 1, 3]."""
+  footprint = [row_step**2, 0, column_step**2]
+  return np.asarray(footprint, np.float32).reshape(1, 1, 1, 3)
+
+
+@functools.lru_cache(maxsize=8)
+def _compiled(network: FieldNetwork) -> tuple[Callable, Callable]:
+  return jax.jit(network.encode), jax.jit(network.decode)
