@@ -5,6 +5,7 @@ is a measure with a name of its own, and no table holds two of them. A border is
 the scale, rounded up where it is not whole.
 """
 
+import functools
 import hashlib
 import json
 import math
@@ -97,11 +98,18 @@ def score(
     start = time.perf_counter()
     enlarged = jax.block_until_ready(enlarge(prior, params, lr))
     seconds.append(time.perf_counter() - start)
-  border = math.ceil(prior.scale)
-  values = {
-    name: float(MEASURES[name].score(enlarged, hr, border)) for name in measures
-  }
-  return {**values, 'seconds': min(seconds)}, np.asarray(enlarged)
+  names = tuple(measures)
+  values = _compare(enlarged, hr, names, math.ceil(prior.scale))
+  scores = dict(zip(names, map(float, values)))
+  return {**scores, 'seconds': min(seconds)}, np.asarray(enlarged)
+
+
+# Together, since pictures have many sizes and each size is compiled.
+@functools.partial(jax.jit, static_argnames=('names', 'border'))
+def _compare(
+  enlarged: Array, hr: Array, names: tuple[str, ...], border: int
+) -> list[Array]:
+  return [MEASURES[name].score(enlarged, hr, border) for name in names]
 
 
 def find_sets(roots: Iterable[str]) -> dict[str, list[Path]]:

@@ -1,0 +1,118 @@
+"""Prints our rows of a paper's tables beside the published ones.
+
+    python -m experiments.paper_tables --config=configs/tables/gaussiansr.py \
+        --workdir=runs/tables
+
+Writes tables.md, tables.csv and a plot of each table with several scales.
+Killed and run again, it goes on; a row is measured anew when its weights are
+others. A row without its weights and a set without its pictures are left out,
+with a line that says so.
+"""
+
+import collections
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+from absl import flags
+from ml_collections import config_flags
+
+from sr3d_jax import benchmark, cli, resolve, standings
+from sr3d_jax.files import write_whole
+from sr3d_jax.io import score_tables
+from sr3d_jax.io.score_tables import ScoreTable
+
+_CONFIG = config_flags.DEFINE_config_file('config', lock_config=True)
+_WORKDIR = flags.DEFINE_string('workdir', None, 'Where the results go.')
+
+
+def measure_row(
+  row: Mapping[str, Any],
+  sets: Mapping[str, list[Path]],
+  tables: tuple[Mapping[str, Any], ...],
+  folder: Path,
+  seed: int,
+) -> standings.Entries:
+  """Scores one row's prior wherever a table has a column for it."""
+
+  def build(scale: float):
+    return resolve.build('priors', {**row['prior'], 'scale': scale})
+
+  measured = [table for table in tables if table['measure'] is not None]
+  wanted = collections.defaultdict(dict)
+  for name, scale in (x for table in measured for x in table['columns']):
+    if name in sets and scale in row.get('scales', [scale]):
+      wanted[scale][name] = sets[name]
+  entries = []
+  print(f'{row["name"]}:', flush=True)
+  for scale, some in sorted(wanted.items()):
+    try:
+      build(scale).init(jax.random.key(seed))
+    except FileNotFoundError as error:
+      print(f'{row["name"]} is left out: {error}', flush=True)
+      return {}
+    entries += benchmark.run(
+      build,
+      some,
+      folder / 'rows' / row['name'].replace('/', '_'),
+      scales=(scale,),
+      measures=sorted({table['measure'] for table in measured}),
+      section=row['prior'],
+      seed=seed,
+    )
+  return {(entry['set'], entry['scale']): entry for entry in entries}
+
+
+def run(config: Any, folder: Path) -> list[ScoreTable]:
+  """Measures every row, writes the tables and prints them."""
+  names = [row['name'] for row in config.rows]
+  if config.reference not in names or len(set(names)) < len(names):
+    raise ValueError(
+      f'rows must have names of their own, and reference must be one of them, '
+      f'got {", ".join(names)} and {config.reference!r}'
+    )
+  sets = benchmark.find_sets(config.roots)
+  entries = {
+    row['name']: measure_row(row, sets, config.tables, folder, config.seed)
+    for row in config.rows
+  }
+  tables = [
+    standings.collate(
+      table,
+      config.rows,
+      entries,
+      reference=config.reference,
+      labels=config.labels,
+      protocol=_protocol(table),
+    )
+    for table in config.tables
+  ]
+  tables = [table for table in tables if table.rows]
+  text = '\n'.join(map(score_tables.markdown, tables))
+  text = f'# {config.title}\n\n{score_tables.LEGEND}\n\n{text}'
+  folder.mkdir(parents=True, exist_ok=True)
+  write_whole(folder / 'tables.md', text)
+  score_tables.save_csv(folder / 'tables.csv', tables)
+  for table in tables:
+    score_tables.save_plot(folder / f'{table.name}.png', table)
+  print('\n' + text, flush=True)
+  return tables
+
+
+def _protocol(table: Mapping[str, Any]) -> str:
+  measure = table['measure']
+  return '' if measure is None else benchmark.MEASURES[measure].protocol
+
+
+def main(argv: list[str]) -> None:
+  """Runs the job that the flags describe."""
+  del argv
+  folder = Path(_WORKDIR.value)
+  run(_CONFIG.value, folder)
+  print(f'tables: {folder / "tables.md"}')
+
+
+if __name__ == '__main__':
+  flags.mark_flags_as_required(['config', 'workdir'])
+  cli.run(main, configs='configs/tables')
