@@ -171,6 +171,8 @@ def _draw(
     )
   ax.axhline(0, color='0.5', linewidth=0.8)
   ax.set_xscale('log', base=2)
+  whole = {x for _, scales, _ in curves for x in scales if x == round(x)}
+  ax.set_xticks(sorted(whole))
   ax.xaxis.set_major_formatter('{x:g}')
   ax.grid(alpha=0.3)
 
