@@ -65,6 +65,11 @@ def make(
     )
   if upsampler == 'nearest+conv' and scale != 4:
     raise ValueError(f'nearest+conv enlarges by 4, got {scale}')
+  if channels % num_heads:
+    raise ValueError(
+      f'{num_heads} heads cannot share {channels} channels evenly: choose a '
+      f'multiple of {num_heads}'
+    )
   return image_network(
     _SwinIR(
       scale,

@@ -16,7 +16,7 @@ KEY = jax.random.key(0)
 NAMES = encoders.EDSR_NAMES + encoders.RDN_NAMES
 SMALL = {
   'edsr': dict(channels=3, num_blocks=2),
-  'rdn': dict(channels=3, num_blocks=2, num_layers=2, growth=2),
+  'rdn': dict(channels=3, num_blocks=2, num_layers=1, growth=2),
 }
 
 

@@ -92,6 +92,11 @@ def test_weights_without_buffers_are_as_good(checkpoint):
   jax.tree.map(np.testing.assert_array_equal, found, expected)
 
 
+def test_heads_share_channels_evenly():
+  with pytest.raises(ValueError, match='6 heads cannot share 64 channels'):
+    swinir.make(channels=64)
+
+
 def test_wrong_upsamplers_are_told_the_right_ones():
   with pytest.raises(ValueError, match="'nearest': choose from pixelshuffle,"):
     swinir.make(upsampler='nearest')
