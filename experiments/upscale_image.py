@@ -16,6 +16,7 @@ import math
 import re
 import sys
 import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import flags
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 from tqdm import tqdm
 
-from sr3d_jax import cli, files, image, resolve
+from sr3d_jax import cli, fields, files, image, resolve
 from sr3d_jax.io import images as image_files
 from sr3d_jax.models.blocks import check_scale
-from sr3d_jax.types import Params, SRPrior, Views
+from sr3d_jax.priors import continuous
+from sr3d_jax.types import FieldNetwork, Params, SRPrior, Views
 
 # The best prior whose weights come with a clone.
 DEFAULT = Path(__file__).parents[1] / 'configs' / 'priors' / 'own.py'
@@ -131,33 +133,90 @@ def pair(source: Path, target: Path) -> list[tuple[Path, Path]]:
   return [(file, target / f'{file.stem}.png') for file in found]
 
 
-def upscale(
-  prior: SRPrior, params: Params, picture: np.ndarray, height: int, width: int
+def find_field(section: Mapping[str, Any]) -> FieldNetwork | None:
+  """The field that a prior asks, if it is one: a field knows any size."""
+  if section['name'] != 'continuous':
+    return None
+  network = continuous.NETWORKS[section.get('network', 'gaussian_sr')]
+  return network.make(**(section.get('sizes') or {}))
+
+
+def ask_prior(
+  prior: SRPrior, params: Params, colors: np.ndarray, height: int, width: int
 ) -> np.ndarray:
-  """Enlarges [h, w, 3 or 4] to [height, width, 3 or 4].
+  """Enlarges [h, w, 3] to [height, width, 3], whole.
 
   The prior enlarges by the larger of the two factors; where they differ, the
   other side is then shrunk.
   """
   key = jax.random.key(0)
-  views = Views(images=jnp.asarray(picture[None, ..., :3]), cameras=None)
+  views = Views(images=jnp.asarray(colors[None]), cameras=None)
   state = prior.begin(params, key, views)
   for i in range(prior.num_steps):
     state, enlarged = prior.step(params, jax.random.fold_in(key, i), state, i)
-  colors = enlarged[0]
-  if colors.shape[:2] != (height, width):
-    colors = image.resize(colors, height, width)
-  if picture.shape[-1] == 3:
-    return np.asarray(colors)
-  alpha = image.resize(jnp.asarray(picture[..., 3:]), height, width)
-  return np.concatenate([colors, alpha], axis=-1)
+  if enlarged.shape[1:3] != (height, width):
+    enlarged = image.resize(enlarged, height, width)
+  return np.asarray(enlarged[0])
 
 
-def enlarge_file(build: Any, file: Path, goal: Path, scale: float, size: Any):
+def ask_field(
+  net: FieldNetwork,
+  params: Params,
+  colors: np.ndarray,
+  height: int,
+  width: int,
+  scale: float | None,
+) -> np.ndarray:
+  """Enlarges [h, w, 3] to [height, width, 3], tile by tile, behind a bar."""
+  bar = tqdm(unit='tile', leave=False, delay=1, dynamic_ncols=True)
+
+  def show(done: int, total: int) -> None:
+    bar.total = total
+    bar.update(done - bar.n)
+
+  with bar:
+    return fields.enlarge(
+      net, params, colors, height, width, scale=scale, on_tile=show
+    )
+
+
+def make_enlarge(section: Any, scale: float, size: tuple | None) -> Callable:
+  """Makes (colors [h, w, 3], height, width) -> [height, width, 3].
+
+  Args:
+    section: of the prior.
+    scale: of the pictures, or where they want a `size`, of the prior until it
+      is known.
+    size: see `target_size`.
+  """
+
+  @functools.lru_cache(maxsize=1)  # most of a folder ask for one scale
+  def build(scale: float) -> tuple[SRPrior, Params]:
+    prior = resolve.build('priors', {**section, 'scale': scale})
+    return prior, prior.init(jax.random.key(0))
+
+  # At once: what is wrong with the prior is not wrong with each picture.
+  _, params = build(scale)
+  net = find_field(section)
+
+  def enlarge(colors, height, width):
+    if net is not None:
+      exact = scale if size is None else None
+      return ask_field(net, params, colors, height, width, exact)
+    factors = height / colors.shape[0], width / colors.shape[1]
+    prior = build(max(factors) if size else scale)
+    return ask_prior(*prior, colors, height, width)
+
+  return enlarge
+
+
+def enlarge_file(
+  enlarge: Callable, file: Path, goal: Path, scale: float, size: Any
+) -> None:
   """Reads, enlarges and writes one picture; says what it made.
 
   Args:
-    build: (scale) -> the prior and its parameters.
+    enlarge: (colors [h, w, 3], height, width) -> [height, width, 3].
     file: the picture.
     goal: where the result goes.
     scale: see `target_size`.
@@ -172,9 +231,11 @@ def enlarge_file(build: Any, file: Path, goal: Path, scale: float, size: Any):
   old_height, old_width, channels = picture.shape
   height, width = target_size(file, old_height, old_width, scale, size)
   image_files.check_target(goal, (height, width, channels), metadata)
-  factor = max(height / old_height, width / old_width) if size else scale
   try:
-    enlarged = upscale(*build(factor), picture, height, width)
+    enlarged = enlarge(picture[..., :3], height, width)
+    if channels == 4:
+      alpha = image.resize(jnp.asarray(picture[..., 3:]), height, width)
+      enlarged = np.concatenate([enlarged, alpha], axis=-1)
   except (MemoryError, jax.errors.JaxRuntimeError) as error:
     if not isinstance(error, MemoryError) and _EXHAUSTED not in str(error):
       raise
@@ -204,25 +265,21 @@ def run(
   """
   if scale is not None and size is not None:
     raise ValueError('scale and size are both given: choose one of them')
-  scale = section.scale if scale is None else scale
+  section = ConfigDict(section).to_dict()
+  scale = section['scale'] if scale is None else scale
   check_scale(scale)
   pairs = pair(source, target)
   for _, goal in pairs:
     files.check_writable(goal)
 
-  @functools.lru_cache(maxsize=1)  # most of a folder ask for one scale
-  def build(scale: float) -> tuple[SRPrior, Params]:
-    prior = resolve.build('priors', {**section, 'scale': scale})
-    return prior, prior.init(jax.random.key(0))
-
-  build(scale)  # what is wrong with the prior is not wrong with each picture
+  enlarge = make_enlarge(section, scale, size)
   written, failed = [], []
   alone = len(pairs) == 1
   for file, goal in tqdm(
     pairs, unit='picture', dynamic_ncols=True, disable=alone
   ):
     try:
-      enlarge_file(build, file, goal, scale, size)
+      enlarge_file(enlarge, file, goal, scale, size)
       written.append(goal)
     except FAILURES as error:
       if alone:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,10 @@ import pytest
 from PIL import ExifTags, Image, ImageCms
 
 from configs.priors import bicubic
-from sr3d_jax import resolve
+from sr3d_jax import fields, resolve, sampling
 from sr3d_jax.io import images
+from sr3d_jax.priors import continuous
+from sr3d_jax.types import FieldNetwork
 
 SECTION = bicubic.get_config()
 
@@ -200,6 +203,45 @@ def test_cmyk_is_enlarged_and_its_lost_profile_told(run, tmp_path, capsys):
   np.testing.assert_allclose(enlarged[8, 8], [1, 0, 1], atol=2 / 255)
   warned = f'warning: {tmp_path}/a.jpg: its CMYK is made RGB without a colour'
   assert warned in capsys.readouterr().err
+
+
+def test_a_field_meets_any_size_itself_tile_by_tile(
+  load, tmp_path, monkeypatch
+):
+  whole, told = fields.enlarge, []
+
+  def enlarge(*args, on_tile, **keys):
+    def listen(done, total):
+      told.append((*args[3:], done, total))
+      on_tile(done, total)
+
+    return whole(*args, **keys, tile=5, on_tile=listen)
+
+  monkeypatch.setattr(fields, 'enlarge', enlarge)
+  ramps = FieldNetwork(
+    init=lambda key: {},
+    encode=lambda params, images: images,
+    decode=lambda params, features, queries: sampling.bilinear(
+      features[0], queries.rows[0], queries.columns[0]
+    )[None],
+    loss=None,
+    halo=1,
+  )
+  module = types.SimpleNamespace(make=lambda: ramps)
+  monkeypatch.setitem(continuous.NETWORKS, 'ramps', module)
+  section = {'name': 'continuous', 'network': 'ramps', 'weights': None}
+  run = load('upscale_image')['run']
+  images.save(tmp_path / 'a.png', _noise(5, 10, 4))
+  section['scale'] = 4.0  # which nothing asks for
+  run(section, tmp_path / 'a.png', tmp_path / 'out.png', None, (8, 24))
+  assert told == [(8, 24, 1, 2), (8, 24, 2, 2)]
+  before = images.load(tmp_path / 'a.png')[..., :3]
+  expected = whole(ramps, {}, before, 8, 24)
+  enlarged = images.load(tmp_path / 'out.png')
+  assert enlarged.shape == (8, 24, 4)
+  np.testing.assert_allclose(
+    enlarged[..., :3], np.clip(expected, 0, 1), atol=0.51 / 255
+  )
 
 
 @pytest.mark.parametrize('height, width', [(1, 1), (2, 3), (1, 40)])
