@@ -16,9 +16,7 @@ from ml_collections import config_flags
 
 from sr3d_jax import cli, hosts, prefetch, resolve, train
 from sr3d_jax.io import workdir as workdirs
-from sr3d_jax.models import gaussian_sr, liif, lte
-
-NETWORKS = {'gaussian_sr': gaussian_sr, 'liif': liif, 'lte': lte}
+from sr3d_jax.priors import continuous
 
 _CONFIG = config_flags.DEFINE_config_file('config', lock_config=True)
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Where the results go.')
@@ -26,8 +24,7 @@ _WORKDIR = flags.DEFINE_string('workdir', None, 'Where the results go.')
 
 def run(config: Any, folder: Path) -> Path:
   """Trains, or goes on training; returns the file of averaged weights."""
-  section = config.network.to_dict()
-  network = NETWORKS[section.pop('name')].make(**section)
+  network = continuous.build(**config.network.to_dict())
   batches = prefetch.ahead(resolve.build('batches', config.batches))
   optimizer = train.adam(**config.optimizer)
   workdirs.claim_workdir(folder, config.to_dict())

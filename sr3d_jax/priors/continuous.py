@@ -11,7 +11,7 @@ from sr3d_jax.io import paths
 from sr3d_jax.io import weights as weight_files
 from sr3d_jax.models import gaussian_sr, liif, lte
 from sr3d_jax.models.blocks import check_scale
-from sr3d_jax.types import SRPrior, one_shot
+from sr3d_jax.types import FieldNetwork, SRPrior, one_shot
 
 NETWORKS = {'gaussian_sr': gaussian_sr, 'liif': liif, 'lte': lte}
 SHIPPED = Path(__file__).parents[1] / 'weights' / 'gaussian_sr.npz'
@@ -26,6 +26,15 @@ TINY = {
     'hidden': (8,),
   },
 }
+
+
+def build(*, name: str, **sizes: Any) -> FieldNetwork:
+  """Makes one of `NETWORKS`; `sizes` are keywords of its own `make`."""
+  if name not in NETWORKS:
+    raise ValueError(
+      f'unknown network {name!r}: choose from {", ".join(NETWORKS)}'
+    )
+  return NETWORKS[name].make(**sizes)
 
 
 def make(
@@ -46,11 +55,7 @@ def make(
     sizes: keywords of the network's `make`; None: as published.
   """
   check_scale(scale)
-  if network not in NETWORKS:
-    raise ValueError(
-      f'unknown network {network!r}: choose from {", ".join(NETWORKS)}'
-    )
-  net = NETWORKS[network].make(**(sizes or {}))
+  net = build(name=network, **(sizes or {}))
 
   def init(key):
     if weights is None:

@@ -1,0 +1,132 @@
+"""Trains variants of a network under one budget and compares them.
+
+    python -m experiments.sweep --config=configs/sweeps/gaussiansr.py:e1 \
+        --workdir=runs/e1
+
+Every row sees the same crops, queries and steps. Rows are trained one by one
+and scored on fixed crops; killed and run again, the sweep goes on in the middle
+of a row. Writes results.json and table.md.
+"""
+
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+from absl import flags
+from ml_collections import config_flags
+
+from sr3d_jax import cli, prefetch, resolve, train, validate
+from sr3d_jax.io import workdir as workdirs
+from sr3d_jax.priors import continuous
+
+_CONFIG = config_flags.DEFINE_config_file('config', lock_config=True)
+_WORKDIR = flags.DEFINE_string('workdir', None, 'Where the results go.')
+
+
+def variant(config: Any, row: dict) -> dict:
+  """The training of a row: the sweep's, with what the row changes.
+
+  A section that has a name replaces the sweep's.
+  """
+  chosen = config.training.to_dict()
+  for key, changes in row.items():
+    if key != 'name':
+      kept = {} if 'name' in changes else chosen[key]
+      chosen[key] = {**kept, **changes}
+  return chosen
+
+
+def score(config: Any, section: dict, params: Any, squares: Any) -> dict:
+  """PSNR at each scale, of the network with the changes of each `asked`."""
+  found = {}
+  for asked in config.asked:
+    network = continuous.build(**{**section, **asked['network']})
+    for scale in config.scales:
+      values = validate.psnr(network, params, squares, scale)
+      name = f'{asked["name"]} x{scale:g}'.strip()
+      found[name] = sum(values) / len(values)
+  return found
+
+
+def run_row(config: Any, row: dict, seed: int, folder: Path, squares) -> dict:
+  """Trains and scores one row with one seed, unless that is done."""
+  kept = workdirs.read_json(folder / 'scores.json')
+  if kept is not None:
+    return kept
+  chosen = variant(config, row)
+  network = continuous.build(**chosen['network'])
+  batches = {**chosen['batches'], 'seed': seed}
+  start = time.perf_counter()
+  params = train.run(
+    folder, network, prefetch.ahead(resolve.build('batches', batches)),
+    train.adam(**chosen['optimizer']), seed=seed, **chosen['train'],
+  )  # fmt: skip
+  entry = {
+    'row': row['name'],
+    'seed': seed,
+    'parameters': sum(leaf.size for leaf in jax.tree.leaves(params)),
+    'seconds': round(time.perf_counter() - start, 1),
+    'psnr': score(config, chosen['network'], params, squares),
+  }
+  workdirs.write_json(folder / 'scores.json', entry)
+  return entry
+
+
+def table(config: Any, entries: list[dict], bicubic: dict) -> str:
+  """Mean over the seeds of each row, as Markdown, with their spread."""
+  columns = list(entries[0]['psnr'])
+  lines = [
+    '| row | parameters | ' + ' | '.join(columns) + ' |',
+    '|---|---|' + '---|' * len(columns),
+    '| bicubic | 0 | '
+    + ' | '.join(f'{bicubic[c.split("x")[-1]]:.2f}' for c in columns)
+    + ' |',
+  ]
+  for row in config.rows:
+    runs = [entry for entry in entries if entry['row'] == row['name']]
+    cells = []
+    for column in columns:
+      mean, spread = validate.mean_and_spread([e['psnr'][column] for e in runs])
+      cells.append(f'{mean:.2f}' + f' ± {spread:.2f}' * (len(runs) > 1))
+    parameters = f'{runs[0]["parameters"]:,}'
+    lines.append(
+      f'| {row["name"]} | {parameters} | ' + ' | '.join(cells) + ' |'
+    )
+  return '\n'.join(lines) + '\n'
+
+
+def run(config: Any, folder: Path) -> str:
+  """Makes every row that is not there yet; returns the table."""
+  squares = validate.crops(**config.validation)
+  workdirs.claim_workdir(folder, config.to_dict())
+  bicubic = {}
+  for scale in config.scales:
+    values = validate.bicubic_psnr(squares, scale)
+    bicubic[f'{scale:g}'] = sum(values) / len(values)
+  entries = []
+  for seed in config.seeds:
+    for row in config.rows:
+      name = re.sub(r'\W+', '_', row['name'])
+      place = folder / 'rows' / f'{name}_seed{seed}'
+      entries.append(run_row(config, row, seed, place, squares))
+      scores = (f'{k} {v:.2f}' for k, v in entries[-1]['psnr'].items())
+      print(row['name'], f'seed {seed}:', ', '.join(scores), flush=True)
+      workdirs.write_json(folder / 'results.json', entries)
+  text = table(config, entries, bicubic)
+  (folder / 'table.md').write_text(text)
+  print('\n' + text)
+  return text
+
+
+def main(argv: list[str]) -> None:
+  """Runs the job that the flags describe."""
+  del argv
+  folder = workdirs.open_workdir(_WORKDIR.value, _CONFIG.value.to_dict())
+  run(_CONFIG.value, folder)
+
+
+if __name__ == '__main__':
+  flags.mark_flags_as_required(['config', 'workdir'])
+  cli.run(main, configs='configs/sweeps')
