@@ -131,3 +131,46 @@ def released_peaks(places, side, reach=TAPS // 2):
   """
   padded = (side - 2 * reach - 1) // 2 + reach
   return padded - (1 - 2 * places / TILE) * (side - 1) / 2
+
+
+def to_coarse(covariances: Array, footprint: Array) -> Array:
+  """Covariances of released units, in coarse px^2, for closed-form kernels.
+
+  Args:
+    covariances: [B, H, W, M, 3].
+    footprint: [B, ..., 3]; every picture has one scale.
+  """
+  covariances = covariances + EPSILON * np.asarray([1.0, 0.0, 1.0])
+  return covariances * _square_step(footprint) / STEP**2
+
+
+def released_shift(footprint: Array, height: int, width: int) -> Array:
+  """How far the released kernels lie from their centres, coarse px.
+
+  Args:
+    footprint: [B, ..., 3]; every picture has one scale.
+    height: of the coarse picture.
+    width: likewise.
+
+  Returns:
+    [B, height, width, 2], rows and columns.
+  """
+
+  def shift(step, size):
+    places = jnp.arange(size) % TILE
+    side = jnp.round(TILE / step)
+    peaks = released_peaks(places, side)
+    return (peaks - (places + 0.5) * side / TILE + 0.5) * step
+
+  steps = jnp.sqrt(_square_step(footprint).reshape(-1, 1, 3))
+  rows, columns = shift(steps[..., 0], height), shift(steps[..., 2], width)
+  both = jnp.broadcast_arrays(rows[:, :, None], columns[:, None, :])
+  return jnp.stack(both, axis=-1)
+
+
+def _square_step(footprint: Array) -> Array:
+  """(row row, row column, column column) of a fine pixel: [B, 1, 1, 1, 3]."""
+  footprint = footprint.reshape(len(footprint), -1, 3)[:, 0]
+  rr, _, cc = jnp.moveaxis(footprint, -1, 0)
+  step = jnp.stack([rr, jnp.sqrt(rr * cc), cc], axis=-1)
+  return step[:, None, None, None]

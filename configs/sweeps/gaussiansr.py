@@ -181,7 +181,7 @@ def _training() -> ConfigDict:
   config.network.update(width=64, hidden=(64, 64))
   del config.batches['scale_range']
   config.batches.update(
-    patch=28, batch_size=8, num_queries=256, scales=(1.5, 2.0, 3.0, 4.0)
+    patch=21, batch_size=4, num_queries=256, scales=(2.0, 3.0, 4.0)
   )
   config.optimizer.update(learning_rate=2e-3, num_steps=num_steps, warmup=100)
   config.train.update(num_steps=num_steps, chunk=100, ema_decay=0.995)

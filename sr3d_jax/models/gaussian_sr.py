@@ -13,7 +13,6 @@ band-limited to the pixel asked for, a shape of its own for each pixel.
 
 import dataclasses
 import functools
-import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,10 +22,11 @@ import jax.numpy as jnp
 from flax.core import FrozenDict
 from sr3d_kernels.accumulate import accumulate
 
-from sr3d_jax import kernel_bank, sampling, tile_splat
-from sr3d_jax.kernel_bank import TILE, TINY, Shapes
+from sr3d_jax import fields, kernel_bank, sampling, tile_splat
+from sr3d_jax.kernel_bank import TINY, Shapes
 from sr3d_jax.models import encoders, heads
 from sr3d_jax.models.encoders import torch_conv, torch_kernel
+from sr3d_jax.models.ensemble import cells, corners
 from sr3d_jax.types import Array, FieldNetwork, Queries
 
 RELEASED = {
@@ -173,7 +173,10 @@ class _GaussianSR(nn.Module):
     self.coef = layer(d.width, channels, dtype=d.dtype)
     self.freq = layer(d.width, channels, dtype=d.dtype)
     self.phase = nn.Dense(
-      d.width // 2, use_bias=False, kernel_init=torch_kernel
+      d.width // 2,
+      use_bias=False,
+      kernel_init=torch_kernel,
+      precision='highest',  # turns want every bit, on accelerators too
     )
     gelu = functools.partial(nn.gelu, approximate=False)
     self.dec = heads.MLP((*d.hidden, 3), gelu, d.dtype)
@@ -203,51 +206,33 @@ class _GaussianSR(nn.Module):
 
   def decode(self, features: dict, queries: Queries) -> Array:
     d = self.design
+    height, width = features['image'].shape[1:3]
     if d.head == 'grid':
-      grid = _whole(features, queries)
-      field = self.field(features, grid)
+      field = self.field(features, _whole(features, queries))
       maps = (self.coef(field), self.freq(field))
       coef, freq = (_on_grid(x, features, queries) for x in maps)
     else:
       field = self.field(features, queries)
       coef, freq = self.coef(field), self.freq(field)
-    height, width = features['image'].shape[1:3]
-    if d.ensemble:
-      colors = self.blended(coef, freq, queries, height, width)
-    else:
-      rows = heads.from_centers(queries.rows, height)
-      columns = heads.from_centers(queries.columns, width)
-      colors = self.color(coef, freq, rows, columns, queries.footprint)
+    freq = freq.astype(jnp.float32)
+    phase = self.phase(cells(queries))
+    colors = sum(
+      corner.weights * self.color(coef, freq, phase, corner.offsets)
+      for corner in corners(queries, height, width, only_nearest=not d.ensemble)
+    )
     if d.skip:
-      colors += heads.over_pictures(
-        sampling.bilinear, features['image'], queries
-      )
+      image = features['image']
+      colors += heads.over_pictures(sampling.bilinear, image, queries)
     return colors
 
-  def color(self, coef, freq, rows, columns, footprint):
-    """The Fourier head, from the distances to a coarse pixel's centre."""
-    freq = freq.astype(jnp.float32)
-    cell = 2 * jnp.sqrt(footprint[..., ::2])
-    angle = freq[..., ::2] * rows[..., None] + self.phase(cell)
-    angle += freq[..., 1::2] * columns[..., None]
+  def color(self, coef, freq, phase, offsets):
+    """The Fourier head: what a coarse pixel says at an offset from it."""
+    angle = freq[..., ::2] * (2 * offsets[..., :1]) + phase
+    angle += freq[..., 1::2] * (2 * offsets[..., 1:])
     waves = jnp.concatenate(
       [jnp.cos(jnp.pi * angle), jnp.sin(jnp.pi * angle)], axis=-1
     )
     return self.dec(coef * waves).astype(jnp.float32)
-
-  def blended(self, coef, freq, queries, height, width):
-    """Colours by distances to the four nearest centres, weighted by areas."""
-    colors = weights = 0
-    for up, left in itertools.product((-0.5, 0.5), repeat=2):
-      rows = heads.from_centers(queries.rows, height, up)
-      columns = heads.from_centers(queries.columns, width, left)
-      weight = (1 - jnp.abs(rows) / 2) * (1 - jnp.abs(columns) / 2)
-      weight = jnp.maximum(weight, TINY)[..., None]
-      colors += weight * self.color(
-        coef, freq, rows, columns, queries.footprint
-      )
-      weights += weight
-    return colors / weights
 
   def field(self, features: dict, queries: Queries) -> Array:
     """Features [B, ..., C] at the queries, splatted and interpolated."""
@@ -281,12 +266,12 @@ class _GaussianSR(nn.Module):
       for x in (queries.rows, queries.columns, queries.footprint)
     )
     covariances, radius = shapes.covariances(), d.radius
-    offsets = features.get('offsets', jnp.zeros((batch, height, width, 2)))
+    offsets = features.get('offsets')
     if d.units == 'hr':
-      covariances *= _step(footprint) / tile_splat.STEP**2
-      covariances += tile_splat.EPSILON * jnp.asarray([1.0, 0.0, 1.0])
+      covariances = tile_splat.to_coarse(covariances, footprint)
     if d.centre == 'released':
-      offsets += _released_shift(footprint, height, width)
+      shift = tile_splat.released_shift(footprint, height, width)
+      offsets = shift if offsets is None else shift + offsets
       radius += GREATEST_SHIFT
 
     @jax.vmap
@@ -348,15 +333,8 @@ def _whole(features: dict, queries: Queries) -> Queries:
       'which grid they are: give batches of one scale each (`scales`)'
     )
   height, width = features['image'].shape[1:3]
-  rows = (jnp.arange(queries.height) + 0.5) * height / queries.height
-  columns = (jnp.arange(queries.width) + 0.5) * width / queries.width
-  return dataclasses.replace(
-    queries,
-    rows=rows[None, :, None],
-    columns=columns[None, None, :],
-    footprint=queries.footprint.reshape(-1, 1, 1, 3),
-    scale=queries.scale or queries.height / height,
-  )
+  scale = queries.scale or queries.height / height
+  return fields.grid(height, width, queries.height, queries.width, scale=scale)
 
 
 def _on_grid(fine: Array, features: dict, queries: Queries) -> Array:
@@ -368,32 +346,3 @@ def _on_grid(fine: Array, features: dict, queries: Queries) -> Array:
     columns=queries.columns * (queries.width / width),
   )
   return heads.over_pictures(sampling.nearest, fine, queries)
-
-
-def _step(footprint: Array) -> Array:
-  """What a fine pixel is in coarse ones, squared: [B, 1, 1, 1, 3]."""
-  rr, _, cc = jnp.moveaxis(
-    footprint.reshape(len(footprint), -1, 3)[:, 0], -1, 0
-  )
-  return jnp.stack([rr, jnp.sqrt(rr * cc), cc], axis=-1)[:, None, None, None]
-
-
-def _released_shift(footprint: Array, height: int, width: int) -> Array:
-  """How far the released kernels are from their centres [B, H, W, 2], px."""
-
-  def shift(step, size):
-    places = jnp.arange(size) % TILE
-    side = jnp.round(TILE / step)
-    peaks = tile_splat.released_peaks(places, side)
-    return (peaks - (places + 0.5) * side / TILE + 0.5) * step
-
-  steps = jnp.sqrt(_step(footprint).reshape(-1, 1, 3))
-  rows, columns = shift(steps[..., 0], height), shift(steps[..., 2], width)
-  shape = (len(steps), height, width)
-  return jnp.stack(
-    [
-      jnp.broadcast_to(rows[:, :, None], shape),
-      jnp.broadcast_to(columns[:, None, :], shape),
-    ],
-    axis=-1,
-  )

@@ -81,17 +81,6 @@ def dense(features: int, inputs: int, **kwargs) -> nn.Dense:
   )
 
 
-def from_centers(x: Array, size: int, shift: float = 0.0) -> Array:
-  """Twice the distance from the centre of the pixel a position lies in, px.
-
-  Args:
-    x: rows or columns, px.
-    size: of the picture along them.
-    shift: to the position whose pixel is meant, px.
-  """
-  return 2 * (x - (jnp.clip(jnp.floor(x + shift), 0, size - 1) + 0.5))
-
-
 def over_pictures(function: Callable, maps: Array, queries: Queries) -> Array:
   """Maps function(picture [H, W, C], rows, columns) over a batch [B, ...]."""
   batch = maps.shape[0]
