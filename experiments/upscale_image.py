@@ -34,7 +34,7 @@ from sr3d_jax.priors import continuous
 from sr3d_jax.types import FieldNetwork, Params, SRPrior, Views
 
 # The best prior whose weights come with a clone.
-DEFAULT = Path(__file__).parents[1] / 'configs' / 'priors' / 'own.py'
+DEFAULT = Path(__file__).parents[1] / 'configs' / 'priors' / 'gaussian_sr.py'
 FAILURES = (ValueError, OSError, FloatingPointError)
 _EXHAUSTED = 'RESOURCE_EXHAUSTED'  # as XLA says that memory is
 

@@ -65,12 +65,14 @@ def adam(
       the pattern is found; the first that is, counts.
   """
   if milestones:
-    rate = optax.piecewise_constant_schedule(
+    halved = optax.piecewise_constant_schedule(
       learning_rate, {step: 0.5 for step in milestones}
     )
-    if warmup:
-      rise = optax.linear_schedule(0.0, learning_rate, warmup)
-      rate = optax.join_schedules([rise, lambda i: rate(i + warmup)], [warmup])
+
+    def rate(step):
+      return halved(step) * jnp.minimum(
+        1.0, step / max(warmup, 1) + (not warmup)
+      )
   else:
     rate = optax.warmup_cosine_decay_schedule(
       0.0 if warmup else learning_rate, learning_rate, warmup, num_steps
