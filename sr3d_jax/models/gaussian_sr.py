@@ -148,6 +148,25 @@ def make(**design: Any) -> FieldNetwork:
   return heads.field_network(_GaussianSR(chosen), _halo(chosen))
 
 
+def selection(
+  params: Any, images: Array, **design: Any
+) -> tuple[Array, Shapes]:
+  """What the selector says of images [B, H, W, 3] in [0, 1].
+
+  Returns:
+    Each kernel's chance at each pixel, [B, H, W, K], and the bank, [K].
+  """
+  variables, module = {'params': params}, _GaussianSR(Design(**design))
+  return module.apply(variables, 2 * images - 1, method='selection')
+
+
+def start_mesh(sigmas: tuple[float, float]) -> tuple[float, float]:
+  """The ends of the mesh that a bank starts with, inside of its bounds."""
+  low, high = sigmas
+  edge = (high - low) / 30  # nearer, a sigmoid hardly moves
+  return max(MESH[0], low + edge), min(MESH[1], high - edge)
+
+
 def _halo(design: Design) -> int | None:
   """Coarse pixels around a query that its colour depends on."""
   if design.splat == 'tiles' or design.head == 'grid' or design.average:
@@ -178,8 +197,7 @@ class _GaussianSR(nn.Module):
       kernel_init=torch_kernel,
       precision='highest',  # turns want every bit, on accelerators too
     )
-    gelu = functools.partial(nn.gelu, approximate=False)
-    self.dec = heads.MLP((*d.hidden, 3), gelu, d.dtype)
+    self.dec = heads.MLP((*d.hidden, 3), heads.gelu, d.dtype)
 
   def __call__(self, images: Array, queries: Queries) -> Array:
     return self.decode(self.encode(images, None, False), queries)
@@ -203,6 +221,10 @@ class _GaussianSR(nn.Module):
     if d.offsets:
       features['offsets'] = jnp.tanh(self.mover(found)) / 2
     return features
+
+  def selection(self, images: Array) -> tuple[Array, Shapes]:
+    scores = self.selector(self.encoder(images)).astype(jnp.float32)
+    return jax.nn.softmax(scores / self.design.temperature), self.bank()
 
   def decode(self, features: dict, queries: Queries) -> Array:
     d = self.design
@@ -229,10 +251,7 @@ class _GaussianSR(nn.Module):
     """The Fourier head: what a coarse pixel says at an offset from it."""
     angle = freq[..., ::2] * (2 * offsets[..., :1]) + phase
     angle += freq[..., 1::2] * (2 * offsets[..., 1:])
-    waves = jnp.concatenate(
-      [jnp.cos(jnp.pi * angle), jnp.sin(jnp.pi * angle)], axis=-1
-    )
-    return self.dec(coef * waves).astype(jnp.float32)
+    return self.dec(coef * heads.waves(angle)).astype(jnp.float32)
 
   def field(self, features: dict, queries: Queries) -> Array:
     """Features [B, ..., C] at the queries, splatted and interpolated."""
@@ -304,9 +323,8 @@ class _Bank(nn.Module):
     low, high = self.design.sigmas
 
     def start(index):
-      sigma = kernel_bank.mesh(num, *(RELEASED_MESH if is_free else MESH))[
-        index
-      ]
+      ends = RELEASED_MESH if is_free else start_mesh(self.design.sigmas)
+      sigma = kernel_bank.mesh(num, *ends)[index]
       share = (sigma - low) / (high - low)
       return sigma if is_free else jax.scipy.special.logit(share)
 

@@ -108,6 +108,4 @@ def _waves(freq: Array, offsets: Array, phase: Array) -> Array:
   """
   freq = freq.astype(jnp.float32).reshape(*freq.shape[:-1], -1, 2)
   turns = jnp.sum(freq * (2 * offsets)[..., None, :], axis=-1) + phase
-  return jnp.concatenate(
-    [jnp.cos(jnp.pi * turns), jnp.sin(jnp.pi * turns)], axis=-1
-  )
+  return heads.waves(turns)
