@@ -16,7 +16,7 @@ import math
 import re
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from ml_collections import ConfigDict, config_flags
 from tqdm import tqdm
 
 from sr3d_jax import cli, fields, files, image, resolve
+from sr3d_jax.fields import Part
 from sr3d_jax.io import images as image_files
 from sr3d_jax.models.blocks import check_scale
 from sr3d_jax.priors import continuous
@@ -143,8 +144,8 @@ def find_field(section: Mapping[str, Any]) -> FieldNetwork | None:
 
 def ask_prior(
   prior: SRPrior, params: Params, colors: np.ndarray, height: int, width: int
-) -> np.ndarray:
-  """Enlarges [h, w, 3] to [height, width, 3], whole.
+) -> Iterator[Part]:
+  """Enlarges [h, w, 3] to [height, width, 3], in one part.
 
   The prior enlarges by the larger of the two factors; where they differ, the
   other side is then shrunk.
@@ -156,7 +157,7 @@ def ask_prior(
     state, enlarged = prior.step(params, jax.random.fold_in(key, i), state, i)
   if enlarged.shape[1:3] != (height, width):
     enlarged = image.resize(enlarged, height, width)
-  return np.asarray(enlarged[0])
+  yield Part(slice(height), slice(width), np.asarray(enlarged[0]))
 
 
 def ask_field(
@@ -166,7 +167,7 @@ def ask_field(
   height: int,
   width: int,
   scale: float | None,
-) -> np.ndarray:
+) -> Iterator[Part]:
   """Enlarges [h, w, 3] to [height, width, 3], tile by tile, behind a bar."""
   bar = tqdm(unit='tile', leave=False, delay=1, dynamic_ncols=True)
 
@@ -175,13 +176,13 @@ def ask_field(
     bar.update(done - bar.n)
 
   with bar:
-    return fields.enlarge(
+    yield from fields.parts(
       net, params, colors, height, width, scale=scale, on_tile=show
     )
 
 
 def make_enlarge(section: Any, scale: float, size: tuple | None) -> Callable:
-  """Makes (colors [h, w, 3], height, width) -> [height, width, 3].
+  """Makes (colors [h, w, 3], height, width) -> parts of [height, width, 3].
 
   Args:
     section: of the prior.
@@ -216,7 +217,7 @@ def enlarge_file(
   """Reads, enlarges and writes one picture; says what it made.
 
   Args:
-    enlarge: (colors [h, w, 3], height, width) -> [height, width, 3].
+    enlarge: (colors [h, w, 3], height, width) -> parts of [height, width, 3].
     file: the picture.
     goal: where the result goes.
     scale: see `target_size`.
@@ -232,10 +233,11 @@ def enlarge_file(
   height, width = target_size(file, old_height, old_width, scale, size)
   image_files.check_target(goal, (height, width, channels), metadata)
   try:
-    enlarged = enlarge(picture[..., :3], height, width)
+    parts = enlarge(picture[..., :3], height, width)
+    levels = gather(parts, (height, width, channels), metadata.bits)
     if channels == 4:
       alpha = image.resize(jnp.asarray(picture[..., 3:]), height, width)
-      enlarged = np.concatenate([enlarged, alpha], axis=-1)
+      levels[..., 3:] = image_files.to_levels(alpha, metadata.bits)
   except (MemoryError, jax.errors.JaxRuntimeError) as error:
     if not isinstance(error, MemoryError) and _EXHAUSTED not in str(error):
       raise
@@ -243,13 +245,31 @@ def enlarge_file(
       f'{file}: too little memory for {width} x {height} px: choose a smaller '
       'scale'
     ) from error
-  if not np.isfinite([enlarged.min(), enlarged.max()]).all():
-    raise FloatingPointError(
-      f'{file}: the network gave values that are not finite: its weights are '
-      'broken, or not those of this config'
-    )
-  image_files.save(goal, enlarged, metadata)
+  except FloatingPointError as error:
+    raise FloatingPointError(f'{file}: {error}') from error
+  image_files.save(goal, levels, metadata)
   tqdm.write(f'{goal}: {width} x {height}')
+
+
+def gather(
+  parts: Iterable[Part], shape: tuple[int, int, int], bits: int
+) -> np.ndarray:
+  """Puts colours together as the levels of a file, which are all that is kept.
+
+  Args:
+    parts: of the picture, as they come.
+    shape: (height, width, channels), of which the first three are filled.
+    bits: of a channel, 8 or 16.
+  """
+  levels = np.empty(shape, np.uint16 if bits == 16 else np.uint8)
+  for rows, columns, colors in parts:
+    if not np.isfinite(colors).all():
+      raise FloatingPointError(
+        'the network gave values that are not finite: its weights are broken, '
+        'or not those of this config'
+      )
+    levels[rows, columns, :3] = image_files.to_levels(colors, bits)
+  return levels
 
 
 def run(

@@ -2,14 +2,14 @@
 
 A tile is encoded with a halo of its surroundings, as wide as its colours depend
 on, so that tiles meet without a seam; fine pixels are asked for block by block.
-All tiles, and all blocks but for a pixel, have one shape: each function is
-compiled once or twice.
+All tiles have one shape, and all blocks: each function is compiled once.
 """
 
 import functools
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,8 +17,13 @@ import numpy as np
 
 from sr3d_jax.types import Array, FieldNetwork, Params, Queries
 
-TILE = 192  # coarse px, without the halo
-BLOCK = 256  # fine px
+TILE = 384  # coarse px, without the halo, of which more tiles need more
+# Fine px: of a block, what a layer makes fits the caches of a CPU; an
+# accelerator wants more to do at once. A network that sees the whole picture
+# draws it anew for every block.
+BLOCKS = {'cpu': 128}
+BLOCK = 512
+WHOLE_BLOCK = 1024
 
 
 def grid(
@@ -73,7 +78,36 @@ def warped(matrix: Array, new_height: int, new_width: int) -> Queries:
   )
 
 
+class Part(NamedTuple):
+  """Some of the pixels of a picture.
+
+  Attributes:
+    rows: of the picture.
+    columns: likewise.
+    colors: [h, w, 3], not clipped.
+  """
+
+  rows: slice
+  columns: slice
+  colors: np.ndarray
+
+
 def enlarge(
+  network: FieldNetwork,
+  params: Params,
+  image: Array,
+  height: int,
+  width: int,
+  **options: Any,
+) -> np.ndarray:
+  """Enlarges one picture: the `parts` put together, [height, width, 3]."""
+  result = np.empty((height, width, 3), np.float32)
+  for part in parts(network, params, image, height, width, **options):
+    result[part.rows, part.columns] = part.colors
+  return result
+
+
+def parts(
   network: FieldNetwork,
   params: Params,
   image: Array,
@@ -82,10 +116,10 @@ def enlarge(
   *,
   scale: float | None = None,
   tile: int = TILE,
-  block: int = BLOCK,
+  block: int | None = None,
   on_tile: Callable[[int, int], None] | None = None,
-) -> np.ndarray:
-  """Enlarges one picture; the two factors may differ.
+) -> Iterator[Part]:
+  """Enlarges one picture, part by part; the two factors may differ.
 
   Args:
     network: where it has a halo, memory does not grow with the picture.
@@ -94,50 +128,49 @@ def enlarge(
     height: of the result, at least H.
     width: likewise.
     scale: that they were rounded from, for networks that ask.
-    tile: side of the coarse tiles, px.
-    block: side of the blocks of fine pixels that are computed at once.
+    tile: greatest side of the coarse tiles, px.
+    block: greatest side of the blocks of fine pixels that are computed at once;
+      None: what suits the network and the device.
     on_tile: is told how many tiles are done, and of how many.
 
-  Returns:
-    [height, width, 3], not clipped.
+  Yields:
+    Parts that cover the picture; where they overlap, they say the same.
   """
   encode, decode = _compiled(network)
   image = np.asarray(image, np.float32)
-  steps = image.shape[0] / height, image.shape[1] / width
   whole = network.halo is None
+  if block is None:
+    block = BLOCKS.get(jax.default_backend(), BLOCK)
+    block = WHOLE_BLOCK if whole else block
   axes = [
     _tiles(old, new, old if whole else tile, 0 if whole else network.halo)
     for old, new in zip(image.shape, (height, width))
   ]
-  result = np.empty((height, width, 3), np.float32)
-  footprint = _footprint(*steps)
+  steps = image.shape[0] / height, image.shape[1] / width
+  grid_of = {'height': height, 'width': width, 'scale': scale} if whole else {}
   tiles = list(itertools.product(*axes))
   for done, (down, across) in enumerate(tiles, start=1):
-    window = image[None, down.window, across.window]
-    features = encode(params, window)
+    features = encode(params, image[None, down.window, across.window])
     for rows, columns in itertools.product(
-      _blocks(down.fine, block), _blocks(across.fine, block)
+      _cut(*down.fine, block), _cut(*across.fine, block)
     ):
       queries = Queries(
         rows=_centers(*rows, steps[0], down.window.start)[None, :, None],
         columns=_centers(*columns, steps[1], across.window.start)[None, None],
-        footprint=footprint,
-        height=height if whole else None,
-        width=width if whole else None,
-        scale=scale if whole else None,
+        footprint=_footprint(*steps),
+        **grid_of,
       )
-      found = decode(params, features, queries)[0]
-      result[slice(*rows), slice(*columns)] = found
+      colors = np.asarray(decode(params, features, queries))[0]
+      yield Part(slice(*rows), slice(*columns), colors)
     if on_tile is not None:
       on_tile(done, len(tiles))
-  return result
 
 
-class _Tile:
+class _Tile(NamedTuple):
   """One axis of a tile: coarse pixels to encode, fine ones to find."""
 
-  def __init__(self, window: slice, fine: tuple[int, int]):
-    self.window, self.fine = window, fine
+  window: slice
+  fine: tuple[int, int]
 
 
 def _tiles(old: int, new: int, tile: int, halo: int) -> list[_Tile]:
@@ -146,23 +179,22 @@ def _tiles(old: int, new: int, tile: int, halo: int) -> list[_Tile]:
   The windows are equally long; at the picture's ends they end with it, so that
   borders look as they would without tiles.
   """
-  num = math.ceil(old / tile)
-  bounds = [round(i * new / num) for i in range(num + 1)]
   step = old / new
-  first = [math.floor((a + 0.5) * step) - halo for a in bounds[:-1]]
-  last = [math.floor((b - 0.5) * step) + halo for b in bounds[1:]]
-  size = min(old, max(b - a + 1 for a, b in zip(first, last)))
-  starts = [min(max(a, 0), old - size) for a in first]
+  fine = _cut(0, new, tile * new // old)
+  first = [max(math.floor((a + 0.5) * step) - halo, 0) for a, _ in fine]
+  last = [min(math.floor((b - 0.5) * step) + halo, old - 1) for _, b in fine]
+  size = max(b - a + 1 for a, b in zip(first, last))
+  starts = [min(a, old - size) for a in first]
   return [
-    _Tile(slice(start, start + size), fine)
-    for start, fine in zip(starts, itertools.pairwise(bounds))
+    _Tile(slice(start, start + size), bounds)
+    for start, bounds in zip(starts, fine)
   ]
 
 
-def _blocks(fine: tuple[int, int], block: int) -> list[tuple[int, int]]:
-  """Cuts start..stop into equal parts; the last overlaps the one before."""
-  start, stop = fine
-  size = min(block, stop - start)
+def _cut(start: int, stop: int, longest: int) -> list[tuple[int, int]]:
+  """Cuts start..stop into equally long parts, of which the last may overlap."""
+  size = stop - start
+  size = math.ceil(size / math.ceil(size / longest))
   starts = [*range(start, stop - size, size), stop - size]
   return [(a, a + size) for a in starts]
 

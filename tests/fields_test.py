@@ -116,11 +116,42 @@ def test_a_rotated_picture_is_what_was_asked_for():
   )
 
 
-def test_one_compilation_serves_pictures_of_one_size():
+@pytest.mark.parametrize('size', [(80, 120), (107, 131)])
+def test_one_compilation_serves_pictures_of_one_size(size):
   network = gaussian_sr.make(**SMALL)
   params = network.init(KEY)
   for seed in range(3):
     image = jax.random.uniform(jax.random.key(seed), (40, 60, 3))
-    fields.enlarge(network, params, image, 80, 120, tile=20, block=40)
+    fields.enlarge(network, params, image, *size, tile=19, block=16)
   encode, decode = fields._compiled(network)
   assert encode._cache_size() == 1 and decode._cache_size() == 1
+
+
+@pytest.mark.parametrize('size', [(80, 120), (107, 131)])
+def test_parts_cover_the_picture_and_are_small(size):
+  seen = np.zeros(size, int)
+  image = np.zeros((40, 60, 3))
+  for part in fields.parts(
+    _interpolation(), {}, image, *size, tile=19, block=16
+  ):
+    assert max(part.colors.shape[:2]) <= 16
+    seen[part.rows, part.columns] += 1
+    assert part.colors.shape == (*seen[part.rows, part.columns].shape, 3)
+  assert seen.min() == 1
+  assert seen.mean() < 1.2
+
+
+def test_a_network_that_sees_everything_draws_it_once():
+  network, asked = _interpolation(halo=None), []
+  decode = network.decode
+
+  def count(params, maps, queries):
+    asked.append((queries.height, queries.width, queries.scale))
+    return decode(params, maps, queries)
+
+  network = network._replace(decode=count)
+  image = jax.random.uniform(KEY, (30, 40, 3))
+  found = fields.enlarge(network, {}, image, 222, 296, scale=7.4, tile=8)
+  expected = fields.enlarge(_interpolation(), {}, image, 222, 296)
+  assert asked == [(222, 296, 7.4)]
+  np.testing.assert_allclose(found, expected, atol=1e-6)

@@ -161,7 +161,8 @@ def save(
 
   Args:
     path: a .png (lossless) or .jpg file; its folder is made if need be.
-    image: [H, W, 3] or [H, W, 4] float in [0, 1], clipped, or uint8.
+    image: [H, W, 3] or [H, W, 4] float in [0, 1], clipped, or uint8, or the
+      `to_levels` of these bits.
     metadata: bits to write and what to say beside the pixels.
   """
   path = pathlib.Path(path)
@@ -176,6 +177,12 @@ def save(
   else:
     data = _encode(levels, metadata, path.suffix.lower())
   write_whole(path, data)
+
+
+def to_levels(image: np.ndarray, bits: int) -> np.ndarray:
+  """Rounds floats in [0, 1], clipped, to the uint8 or uint16 of a file."""
+  dtype = np.uint16 if bits == 16 else np.uint8
+  return np.round(np.iinfo(dtype).max * np.clip(image, 0, 1)).astype(dtype)
 
 
 @contextlib.contextmanager
@@ -255,6 +262,8 @@ def _levels(
 ) -> np.ndarray:
   """[H, W, C] uint8 or uint16 of the floats, or bytes, that go to a file."""
   dtype = np.uint16 if bits == 16 else np.uint8
+  if image.dtype == dtype:
+    return image
   levels = np.empty(image.shape, dtype)
   for start in range(0, len(image), _BAND):
     band = image[start : start + _BAND]
@@ -262,8 +271,7 @@ def _levels(
       band = band / np.float32(255)
     if not np.isfinite(band).all():
       raise ValueError(f'{path} was to hold an image that is not finite')
-    band = np.round(np.iinfo(dtype).max * np.clip(band, 0, 1))
-    levels[start : start + _BAND] = band
+    levels[start : start + _BAND] = to_levels(band, bits)
   return levels
 
 

@@ -208,16 +208,16 @@ def test_cmyk_is_enlarged_and_its_lost_profile_told(run, tmp_path, capsys):
 def test_a_field_meets_any_size_itself_tile_by_tile(
   load, tmp_path, monkeypatch
 ):
-  whole, told = fields.enlarge, []
+  whole, told = fields.parts, []
 
-  def enlarge(*args, on_tile, **keys):
+  def parts(*args, on_tile, **keys):
     def listen(done, total):
       told.append((*args[3:], done, total))
       on_tile(done, total)
 
     return whole(*args, **keys, tile=5, on_tile=listen)
 
-  monkeypatch.setattr(fields, 'enlarge', enlarge)
+  monkeypatch.setattr(fields, 'parts', parts)
   ramps = FieldNetwork(
     init=lambda key: {},
     encode=lambda params, images: images,
@@ -236,7 +236,8 @@ def test_a_field_meets_any_size_itself_tile_by_tile(
   run(section, tmp_path / 'a.png', tmp_path / 'out.png', None, (8, 24))
   assert told == [(8, 24, 1, 2), (8, 24, 2, 2)]
   before = images.load(tmp_path / 'a.png')[..., :3]
-  expected = whole(ramps, {}, before, 8, 24)
+  monkeypatch.undo()
+  expected = fields.enlarge(ramps, {}, before, 8, 24)
   enlarged = images.load(tmp_path / 'out.png')
   assert enlarged.shape == (8, 24, 4)
   np.testing.assert_allclose(
