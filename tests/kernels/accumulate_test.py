@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.test_util import check_grads
-from sr3d_kernels.accumulate import BACKENDS, accumulate
+from sr3d_kernels.accumulate import BACKENDS, accumulate, bench
 
 POINT = jnp.zeros(3)  # the footprint of a point
 
@@ -130,6 +130,13 @@ def test_gradients_match_finite_differences(backend):
     arguments = (*scene, rows, columns, offsets)
     arguments = jax.tree.map(lambda x: x.astype(jnp.float64), arguments)
     check_grads(sums, arguments, order=1, modes=['rev'], atol=1e-6, rtol=1e-6)
+
+
+def test_the_benchmark_finds_wider_windows_better_and_dearer():
+  first, last = bench.truncation(0.8, (1, 3))
+  assert 1e-2 < first < 0.3 and 1e-7 < last < 3e-5
+  taken, planned = bench.cost(1)
+  assert taken > 0 and planned > bench.SIDE**2 * bench.CHANNELS
 
 
 def test_memory_does_not_grow_with_the_window():
