@@ -3,11 +3,14 @@
 import importlib.util
 import pathlib
 
+import jax
 import ml_collections
 import pytest
 
 from configs import base
 from configs.scenes import fern
+from configs.train import gaussian_sr, liif, lte
+from sr3d_jax.priors import continuous
 
 ROOT = pathlib.Path(__file__).parents[1]
 VALUES = (bool, int, float, str, type(None))
@@ -72,6 +75,29 @@ def test_fern_s_coarse_photos_are_a_quarter_of_the_fine_ones(arg):
   assert scene.pop('size') == tuple(config.shrink * n for n in low.pop('size'))
   assert (scene.pop('images'), low.pop('images')) == ('images_2', 'images_8')
   assert scene == low
+
+
+@pytest.mark.parametrize(
+  'config, count',
+  [
+    (gaussian_sr.get_config('paper,released'), 1_838_159),
+    (liif.get_config('paper'), 1_567_323),
+    (lte.get_config('paper'), 1_714_267),
+  ],
+  ids=lambda value: value if isinstance(value, int) else value.network.name,
+)
+def test_the_published_networks_are_as_large_as_published(config, count):
+  network = continuous.build(**config.network.to_dict())
+  shapes = jax.eval_shape(network.init, jax.random.key(0))
+  assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == count
+
+
+def test_a_network_that_draws_whole_grids_trains_at_one_scale_a_batch():
+  config = gaussian_sr.get_config('smoke,released')
+  assert 'scale_range' not in config.batches
+  assert min(config.batches.scales) == 1 and max(config.batches.scales) == 4
+  with pytest.raises(ValueError, match="unknown size 'large'"):
+    gaussian_sr.get_config('large,released')
 
 
 def test_words_that_no_config_knows_are_told():
