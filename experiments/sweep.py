@@ -10,6 +10,7 @@ of a row. Writes results.json and table.md.
 
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,15 +39,35 @@ def variant(config: Any, row: dict) -> dict:
   return chosen
 
 
-def score(config: Any, section: dict, params: Any, squares: Any) -> dict:
-  """PSNR at each scale, of the network with the changes of each `asked`."""
-  found = {}
+def columns(config: Any) -> Iterator[tuple[str, dict, float]]:
+  """Name, question and scale of each column of the table.
+
+  A question changes a trained network, and may say how the low resolution that
+  it is asked of was made.
+  """
   for asked in config.asked:
-    network = continuous.build(**{**section, **asked['network']})
     for scale in config.scales:
-      values = validate.psnr(network, params, squares, scale)
-      name = f'{asked["name"]} x{scale:g}'.strip()
-      found[name] = sum(values) / len(values)
+      yield f'{asked["name"]} x{scale:g}'.strip(), asked, scale
+
+
+def score(config: Any, section: dict, params: Any, squares: Any) -> dict:
+  """Mean PSNR of one trained network in each column."""
+  found = {}
+  for name, asked, scale in columns(config):
+    network = continuous.build(**{**section, **asked['network']})
+    shrinker = asked.get('shrinker', 'pillow')
+    values = validate.psnr(network, params, squares, scale, shrinker=shrinker)
+    found[name] = sum(values) / len(values)
+  return found
+
+
+def score_bicubic(config: Any, squares: Any) -> dict:
+  """What `score` gives for bicubic enlargement."""
+  found = {}
+  for name, asked, scale in columns(config):
+    shrinker = asked.get('shrinker', 'pillow')
+    values = validate.bicubic_psnr(squares, scale, shrinker=shrinker)
+    found[name] = sum(values) / len(values)
   return found
 
 
@@ -76,19 +97,17 @@ def run_row(config: Any, row: dict, seed: int, folder: Path, squares) -> dict:
 
 def table(config: Any, entries: list[dict], bicubic: dict) -> str:
   """Mean over the seeds of each row, as Markdown, with their spread."""
-  columns = list(entries[0]['psnr'])
+  names = list(bicubic)
   lines = [
-    '| row | parameters | ' + ' | '.join(columns) + ' |',
-    '|---|---|' + '---|' * len(columns),
-    '| bicubic | 0 | '
-    + ' | '.join(f'{bicubic[c.split("x")[-1]]:.2f}' for c in columns)
-    + ' |',
+    '| row | parameters | ' + ' | '.join(names) + ' |',
+    '|---|---|' + '---|' * len(names),
+    '| bicubic | 0 | ' + ' | '.join(f'{bicubic[n]:.2f}' for n in names) + ' |',
   ]
   for row in config.rows:
     runs = [entry for entry in entries if entry['row'] == row['name']]
     cells = []
-    for column in columns:
-      mean, spread = validate.mean_and_spread([e['psnr'][column] for e in runs])
+    for name in names:
+      mean, spread = validate.mean_and_spread([e['psnr'][name] for e in runs])
       cells.append(f'{mean:.2f}' + f' ± {spread:.2f}' * (len(runs) > 1))
     parameters = f'{runs[0]["parameters"]:,}'
     lines.append(
@@ -101,10 +120,7 @@ def run(config: Any, folder: Path) -> str:
   """Makes every row that is not there yet; returns the table."""
   squares = validate.crops(**config.validation)
   workdirs.claim_workdir(folder, config.to_dict())
-  bicubic = {}
-  for scale in config.scales:
-    values = validate.bicubic_psnr(squares, scale)
-    bicubic[f'{scale:g}'] = sum(values) / len(values)
+  bicubic = score_bicubic(config, squares)
   entries = []
   for seed in config.seeds:
     for row in config.rows:

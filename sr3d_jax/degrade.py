@@ -2,9 +2,12 @@
 
 Photographs are shrunk by antialiased bicubic and rounded to 8 bits. Training
 asks Pillow, by which the literature's training pairs are made; it also rounds
-between its two passes, so `degrade` may differ from it by a level or two.
+between its two passes, so `degrade` may differ from it by a level or two. How
+else pictures become small is a name of `SHRINKERS`.
 """
 
+import functools
+import io
 from collections.abc import Iterable
 
 import numpy as np
@@ -12,6 +15,9 @@ from PIL import Image
 
 from sr3d_jax import image
 from sr3d_jax.types import Array
+
+BLUR = 0.5  # standard deviation of what 'jpeg' blurs by, coarse px
+QUALITY = 75  # of its JPEG, of 100
 
 
 def degrade(hr: Array, scale: float) -> tuple[Array, Array]:
@@ -31,23 +37,28 @@ def degrade(hr: Array, scale: float) -> tuple[Array, Array]:
 
 
 def frozen_pairs(
-  pictures: Iterable[np.ndarray], scale: float
+  pictures: Iterable[np.ndarray], scale: float, *, shrinker: str = 'pillow'
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-  """Validation pairs that are the same in every run, by Pillow's bicubic.
+  """Validation pairs that are the same in every run.
 
   Args:
     pictures: [H, W, 3] float in [0, 1] each.
     scale: shrinking factor, any real number from 1.
+    shrinker: a name of `SHRINKERS`; 'pillow' is what training sees.
 
   Returns:
     (lr, hr) of each picture in its order, float32 of 8 bits, sized as by
     `degrade`.
   """
+  if shrinker not in SHRINKERS:
+    raise ValueError(
+      f'unknown shrinker {shrinker!r}: choose from {", ".join(SHRINKERS)}'
+    )
   pairs = []
   for picture in pictures:
     levels = np.asarray(image.to_uint8(picture))
     (height, width), levels = _crop(levels, scale)
-    pair = shrink_levels(levels, height, width), levels
+    pair = SHRINKERS[shrinker](levels, height, width), levels
     pairs.append(tuple(side.astype(np.float32) / 255 for side in pair))
   return pairs
 
@@ -65,6 +76,34 @@ def shrink_levels(levels: np.ndarray, height: int, width: int) -> np.ndarray:
   """
   picture = Image.fromarray(levels)
   return np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC))
+
+
+def _at_once(levels: np.ndarray, height: int, width: int, method: str):
+  """Shrinks in floats and rounds once, where Pillow rounds after each axis."""
+  small = image.resize(image.to_float(levels), height, width, method=method)
+  return np.asarray(image.to_uint8(small))
+
+
+def _by_camera(levels: np.ndarray, height: int, width: int) -> np.ndarray:
+  """Blurs, shrinks and compresses, as a photograph sent by phone."""
+  sigma = BLUR * levels.shape[0] / height
+  blurred = image.gaussian_blur(image.to_float(levels), sigma)
+  small = _at_once(
+    np.asarray(image.to_uint8(blurred)), height, width, 'bicubic'
+  )
+  file = io.BytesIO()
+  Image.fromarray(small).save(file, format='JPEG', quality=QUALITY)
+  return np.asarray(Image.open(file).convert('RGB'))
+
+
+# (levels [H, W, 3] uint8, height, width) -> [height, width, 3] uint8. MATLAB's
+# imresize also repeats the border, which ours cuts off.
+SHRINKERS = {
+  'pillow': shrink_levels,
+  'matlab': functools.partial(_at_once, method='bicubic'),
+  'area': functools.partial(_at_once, method='area'),
+  'jpeg': _by_camera,
+}
 
 
 def _crop(hr: Array, scale: float) -> tuple[tuple[int, int], Array]:

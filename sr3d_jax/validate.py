@@ -9,11 +9,13 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from sr3d_jax import fields, image, metrics
+from sr3d_jax import fields, image, metrics, textures
 from sr3d_jax.degrade import frozen_pairs
 from sr3d_jax.io import images as image_files
 from sr3d_jax.io import paths
 from sr3d_jax.types import FieldNetwork, Params
+
+DRAWINGS = 'drawn:'  # begins the roots that need no files
 
 
 def crops(
@@ -22,15 +24,20 @@ def crops(
   """Cuts the middle out of every photograph that is large enough.
 
   Args:
-    roots: folders, absolute or below the data folder.
+    roots: folders, absolute or below the data folder, and the drawings
+      'drawn:text' and 'drawn:charts'.
     size: of the squares, px.
-    most: of each folder, in the order of names; None: all.
+    most: of each folder, in the order of names; None: all. Of a drawing there
+      are as many as this.
 
   Returns:
     [size, size, 3] float32 in [0, 1] each.
   """
   squares = []
   for root in roots:
+    if root.startswith(DRAWINGS):
+      squares += _drawn(root.removeprefix(DRAWINGS), size, most or 1)
+      continue
     files = image_files.list_images(paths.data_path(root))
     photos = (image_files.load(file)[..., :3] for file in files)
     large = (p for p in photos if min(p.shape[:2]) >= size)
@@ -48,17 +55,21 @@ def psnr(
   params: Params,
   squares: Iterable[np.ndarray],
   scale: float,
+  *,
+  shrinker: str = 'pillow',
 ) -> list[float]:
   """PSNR of RGB of each square, dB, without a border of the scale."""
   border = int(np.ceil(scale))
   scores = []
-  for lr, hr in frozen_pairs(squares, scale):
+  for lr, hr in frozen_pairs(squares, scale, shrinker=shrinker):
     found = fields.enlarge(network, params, lr, *hr.shape[:2], scale=scale)
     scores.append(_compare(np.clip(found, 0, 1), hr, border))
   return scores
 
 
-def bicubic_psnr(squares: Iterable[np.ndarray], scale: float) -> list[float]:
+def bicubic_psnr(
+  squares: Iterable[np.ndarray], scale: float, *, shrinker: str = 'pillow'
+) -> list[float]:
   """What `psnr` gives for bicubic enlargement."""
   border = int(np.ceil(scale))
   return [
@@ -67,12 +78,27 @@ def bicubic_psnr(squares: Iterable[np.ndarray], scale: float) -> list[float]:
       hr,
       border,
     )
-    for lr, hr in frozen_pairs(squares, scale)
+    for lr, hr in frozen_pairs(squares, scale, shrinker=shrinker)
   ]
 
 
 def _compare(found: np.ndarray, hr: np.ndarray, border: int) -> float:
   return float(metrics.psnr(*(metrics.crop(x, border) for x in (found, hr))))
+
+
+def _drawn(word: str, size: int, most: int) -> list[np.ndarray]:
+  """Pages of print or charts, no two alike, the same in every run."""
+  rng, sides = np.random.default_rng(0), [size + 16 * i for i in range(most)]
+  if word == 'text':
+    wholes = [
+      textures.page(rng, (n, n), title='Field', line_height=max(8, n // 14))
+      for n in sides
+    ]
+  elif word == 'charts':
+    wholes = [textures.chart((n, n)) for n in sides]
+  else:
+    raise ValueError(f'unknown drawing {word!r}: choose from text, charts')
+  return [x[:size, :size].astype(np.float32) / 255 for x in wholes]
 
 
 def _middle(photo: np.ndarray, size: int) -> np.ndarray:

@@ -11,22 +11,9 @@ drawn (`released`, `head=grid`). What came out is in docs/results/gaussiansr.md.
 
 from ml_collections import ConfigDict
 
-from configs.train import field_networks
+from configs.train import field_networks, gaussian_sr
 
-RELEASED = {
-  'splat': 'tiles',
-  'average': True,
-  'centre': 'released',
-  'units': 'hr',
-  'blend': 'sum',
-  'clamp': True,
-  'eval_select': 'argmax',
-  'noise': True,
-  'kappa': 0.0,
-  'cubic': -0.75,
-  'head': 'grid',
-  'skip': False,
-}
+RELEASED = gaussian_sr.RELEASED
 EXACT = {
   'splat': 'exact',
   'average': False,
@@ -138,6 +125,17 @@ EXPERIMENTS = {
     ),
     {},
   ),
+  # Do ranks hold for low resolution that training has not seen?
+  'e16': (
+    (_row('LIIF', LIIF), _row('LTE', LTE), EXACT_ROW),
+    {
+      'asked': tuple(
+        _row(word, {}, shrinker=word)
+        for word in ('pillow', 'matlab', 'area', 'jpeg')
+      ),
+      'scales': (2.0, 4.0),
+    },
+  ),
 }
 
 
@@ -171,6 +169,14 @@ def get_config(arg: str = '') -> ConfigDict:
     config.training.train.update(num_steps=2, chunk=1)
     config.validation.most, config.scales, config.seeds = 1, (2.0,), (0,)
   return config
+
+
+def network(row: str, experiment: str = 'e1') -> dict:
+  """The section of the network that a row trains."""
+  config = get_config(experiment)
+  (changes,) = (x['network'] for x in config.rows if x['name'] == row)
+  kept = {} if 'name' in changes else config.training.network.to_dict()
+  return {**kept, **changes}
 
 
 def _training() -> ConfigDict:

@@ -1,0 +1,142 @@
+"""Sweeps: every row of every experiment traces, and a tiny one runs."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from configs.sweeps import gaussiansr
+from sr3d_jax import fields, validate
+from sr3d_jax.models import gaussian_sr
+from sr3d_jax.priors import continuous
+from sr3d_jax.types import Queries
+
+WORDS = tuple(gaussiansr.EXPERIMENTS)
+TINY = {'encoder': {'name': 'edsr', 'channels': 4, 'num_blocks': 1}}
+
+
+def _batch():
+  """Two patches of 8 px at x2, of whose pixels five are asked for."""
+  place = jnp.linspace(0.3, 7.6, 10).reshape(2, 5)
+  queries = Queries(
+    rows=place,
+    columns=place[::-1],
+    footprint=jnp.broadcast_to(jnp.array([0.25, 0, 0.25]), (2, 1, 3)),
+    height=16,
+    width=16,
+  )
+  return {
+    'lr': jnp.zeros((2, 8, 8, 3)),
+    'rgb': jnp.zeros((2, 5, 3)),
+    'queries': queries,
+  }
+
+
+def _trace(section):
+  """Shapes of the loss and of the whole grid."""
+  network = continuous.build(**section)
+  batch = _batch()
+
+  def both():
+    key = jax.random.key(0)
+    params = network.init(key)
+    features = network.encode(params, batch['lr'])
+    grid = fields.grid(8, 8, 16, 16)
+    return (
+      network.loss(params, key, batch)[0],
+      network.decode(params, features, grid),
+    )
+
+  loss, picture = jax.eval_shape(both)
+  return loss.shape, picture.shape
+
+
+@pytest.mark.parametrize('word', WORDS)
+def test_every_row_can_be_trained_and_asked(load, word):
+  variant = load('sweep')['variant']
+  config = gaussiansr.get_config(f'{word},smoke')
+  assert config.rows == gaussiansr.get_config(word).rows
+  names = [row['name'] for row in config.rows]
+  assert len(set(names)) == len(names) and config.training.train.num_steps == 2
+  for row in config.rows:
+    section = variant(config, row)['network']
+    section['encoder'] = TINY['encoder']
+    section['gaussian_channels'] = min(4, section.get('gaussian_channels', 4))
+    if section['name'] != 'gaussian_sr':
+      del section['gaussian_channels']
+    assert _trace(section) == ((), (2, 16, 16, 3)), row['name']
+
+
+@pytest.mark.parametrize('word', ['e7', 'e10', 'e13'])
+def test_a_bank_starts_within_its_bounds(load, word):
+  variant = load('sweep')['variant']
+  config = gaussiansr.get_config(word)
+  for row in config.rows:
+    network = variant(config, row)['network']
+    sigmas = network.get('sigmas', gaussian_sr.Design().sigmas)
+    low, high = gaussian_sr.start_mesh(sigmas)
+    assert sigmas[0] < low < high < sigmas[1], row['name']
+
+
+def test_the_released_rows_are_the_released_network():
+  assert gaussiansr.RELEASED == gaussian_sr.RELEASED
+
+
+@pytest.fixture
+def config(photos):
+  """Two rows of seconds."""
+  config = gaussiansr.get_config('e16,smoke')
+  config.training.network.update(
+    TINY, num_kernels=4, gaussian_channels=2, width=4, hidden=(4,)
+  )
+  config.rows = (
+    {'name': 'exact', 'network': {}},
+    {'name': 'LIIF', 'network': {'name': 'liif', 'hidden': (4,)} | TINY},
+  )
+  config.asked = config.asked[:1] + config.asked[-1:]
+  config.training.batches.roots = (str(photos),)
+  config.validation.update(roots=(str(photos),), size=32)
+  return config
+
+
+def test_a_sweep_goes_on_where_it_was_killed(load, config, tmp_path):
+  sweep = load('sweep')
+  run, entries = sweep['run'], tmp_path / 'sweep' / 'rows'
+  whole = run(config, tmp_path / 'whole')
+  trained, killed = [], itertools.count()
+  train = sweep['train']
+
+  def dies(*args, **kwargs):
+    trained.append(args[0].name)
+    if next(killed) == 1:
+      raise KeyboardInterrupt
+    return train_run(*args, **kwargs)
+
+  train_run = train.run
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(train, 'run', dies)
+    with pytest.raises(KeyboardInterrupt):
+      run(config, tmp_path / 'sweep')
+    assert trained == ['exact_seed0', 'LIIF_seed0']
+    again = run(config, tmp_path / 'sweep')
+    assert trained == ['exact_seed0', 'LIIF_seed0', 'LIIF_seed0']
+  assert again == whole
+  assert (entries / 'LIIF_seed0' / 'weights.npz').exists()
+  assert (tmp_path / 'sweep' / 'table.md').read_text() == whole
+
+
+def test_the_table_has_a_row_each_and_bicubic(load, config):
+  sweep = load('sweep')
+  squares = validate.crops(**config.validation)
+  bicubic = sweep['score_bicubic'](config, squares)
+  assert list(bicubic) == ['pillow x2', 'jpeg x2']
+  assert bicubic['pillow x2'] > bicubic['jpeg x2'] + 1
+  entries = [
+    {'row': row, 'parameters': 1234, 'psnr': dict.fromkeys(bicubic, value)}
+    for row, value in (('exact', 30.0), ('exact', 32.0), ('LIIF', 29.0))
+  ]
+  lines = sweep['table'](config, entries, bicubic).splitlines()
+  assert lines[0] == '| row | parameters | pillow x2 | jpeg x2 |'
+  assert lines[3] == '| exact | 1,234 | 31.00 ± 1.41 | 31.00 ± 1.41 |'
+  assert lines[4] == '| LIIF | 1,234 | 29.00 | 29.00 |'
