@@ -19,10 +19,12 @@ FLOORS = (
   'geometry optics sh image lenses raytrace raycast textures io hosts '
   'patches prefetch sampling kernel_bank sr3d_kernels',
   'render shards filters capture coarse trajectories density diffusion losses '
-  'metrics optim degrade hessian lineage ordering warp fields tile_splat',
+  'metrics optim degrade hessian lineage ordering warp fields tile_splat '
+  'kernel_usage calibration films backproject',
   'models fit_step',
   'priors representations scenes batches fit train consolidate evaluate cli '
-  'resolve table benchmark standings validate',
+  'resolve table benchmark standings validate bank_audits '
+  'field_audits',
   'experiments',
 )
 FLOOR = {word: i for i, words in enumerate(FLOORS) for word in words.split()}

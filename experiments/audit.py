@@ -1,0 +1,89 @@
+"""Asks a trained network what a mean PSNR does not tell.
+
+    python -m experiments.audit --config=configs/audits/gaussian_sr.py \
+        --workdir=runs/audit
+
+Writes results.json and figures.md; run again, it goes on with the audits that
+are not there yet. LIIF and LTE have no bank: `back_projection` and `film` only.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+from absl import flags
+from ml_collections import config_flags
+
+from sr3d_jax import bank_audits, cli, field_audits, resolve, validate
+from sr3d_jax.io import workdir as workdirs
+from sr3d_jax.priors import continuous
+
+_CONFIG = config_flags.DEFINE_config_file('config', lock_config=True)
+_WORKDIR = flags.DEFINE_string('workdir', None, 'Where the results go.')
+
+OF_FIELDS = ('back_projection', 'film')
+
+
+def audit(word: str, config: Any, params: Any) -> dict:
+  """Runs one audit on the network and the pictures of the config."""
+  section, prior = config.audits[word].to_dict(), config.prior.to_dict()
+  if word not in OF_FIELDS and prior['network'] != 'gaussian_sr':
+    raise ValueError(
+      f'{word} asks a bank of kernels, and {prior["network"]} has none: choose '
+      f'from {", ".join(OF_FIELDS)}'
+    )
+  sizes = prior['sizes'] or {}
+  if word == 'usage':
+    rest = {k: v for k, v in config.squares.items() if k != 'roots'}
+    strata = {
+      name: validate.crops(roots=roots, **rest)
+      for name, roots in config.strata.items()
+    }
+    return bank_audits.usage(params, sizes, strata, **section)
+  squares = validate.crops(**config.squares)
+  if word in OF_FIELDS:
+    network = continuous.build(name=prior['network'], **sizes)
+    return getattr(field_audits, word)(network, params, squares, **section)
+  return getattr(bank_audits, word)(params, sizes, squares, **section)
+
+
+def lines(found: Mapping[str, Any], indent: str = '') -> list[str]:
+  """Figures as a Markdown list; of long ones, how many."""
+  told = []
+  for name, value in found.items():
+    if isinstance(value, Mapping):
+      told += [f'{indent}- {name}', *lines(value, indent + '  ')]
+    elif isinstance(value, list):
+      told.append(f'{indent}- {name}: {len(value)} values')
+    else:
+      told.append(f'{indent}- {name}: {value:.5g}')
+  return told
+
+
+def run(config: Any, folder: Path) -> dict:
+  """Makes every audit that is not there yet; returns their figures."""
+  prior = resolve.build('priors', config.prior)
+  params = prior.init(jax.random.key(config.seed))
+  workdirs.claim_workdir(folder, config.to_dict())
+  results = workdirs.read_json(folder / 'results.json') or {}
+  for word in config.audits:
+    if word not in results:
+      results[word] = audit(word, config, params)
+      workdirs.write_json(folder / 'results.json', results)
+  text = '\n'.join(lines({word: results[word] for word in config.audits}))
+  (folder / 'figures.md').write_text(text + '\n')
+  print(text)
+  return results
+
+
+def main(argv: list[str]) -> None:
+  """Runs the job that the flags describe."""
+  del argv
+  folder = workdirs.open_workdir(_WORKDIR.value, _CONFIG.value.to_dict())
+  run(_CONFIG.value, folder)
+
+
+if __name__ == '__main__':
+  flags.mark_flags_as_required(['config', 'workdir'])
+  cli.run(main, configs='configs/audits')
