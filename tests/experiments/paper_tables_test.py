@@ -1,9 +1,10 @@
 """The tables of papers: tiny ones made whole, the shipped ones by figures."""
 
+import jax
 import pytest
 
-from configs.tables import gaussiansr
-from sr3d_jax import benchmark, standings
+from configs.tables import gains, gaussiansr
+from sr3d_jax import benchmark, resolve, standings
 from sr3d_jax.io import images
 
 GAUSSIANSR = gaussiansr.get_config()
@@ -114,3 +115,14 @@ def test_published_figures_stand_in_their_columns():
   assert gaussian == {
     ('div2k_rgb', 'GaussianSR', small, 'div2k_valid', 4.0): 29.03
   }
+
+
+def test_rows_of_a_sweep_are_priors_with_its_weights(tmp_path):
+  config = gains.get_config(str(tmp_path))
+  assert config.reference in [row['name'] for row in config.rows]
+  for row in config.rows:
+    folder = tmp_path / 'rows' / f'{row["name"]}_seed0'
+    assert row['prior']['weights'] == str(folder / 'weights.npz')
+    prior = resolve.build('priors', {**row['prior'], 'scale': 2.0})
+    with pytest.raises(FileNotFoundError, match=f'{row["name"]}_seed0'):
+      prior.init(jax.random.key(0))
