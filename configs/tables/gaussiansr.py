@@ -7,13 +7,17 @@ Set5 with all the rows below: three minutes on two CPU cores; at x4 bicubic
 28.43, own 31.04, RLFN 32.10, PAN 32.14, IMDN 32.21 dB (luma of 8 bits).
 
 A row is a prior, with `trained`, what its figures cost; `scales` keeps it from
-others. To add one, append to `_rows`.
+others. To add one, append to `_rows`. Those of equal budgets have their weights
+from `experiments.sweep --config=configs/sweeps/gaussiansr.py:e1
+--workdir=runs/e1`.
 """
 
 import importlib
+from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from configs.sweeps import gaussiansr as sweeps
 from configs.tables import published
 
 ROOTS = (
@@ -25,6 +29,7 @@ ROOTS = (
   'dev/images/manga109',
   'dev/images/div2k_valid',
 )
+RUNS = Path(__file__).parents[2] / 'runs'
 LABELS = {
   'set5': 'Set5',
   'set14': 'Set14',
@@ -62,6 +67,8 @@ def get_config(arg: str = '') -> ConfigDict:
 def _rows() -> tuple:
   return (
     _row('bicubic', '', 'bicubic'),
+    _row('GaussianSR, exact', 'shipped, all scales, 0.23 M', 'gaussian_sr'),
+    *(_swept(row) for row in ('LIIF', 'LTE', 'released', 'exact')),
     _row('own', 'shipped, x4 only, 0.13 M', 'own'),
     _row('IMDN', 'published weights, x4 only', 'imdn', scales=(4.0,)),
     _row('RLFN', 'published weights, x4 only', 'rlfn', scales=(4.0,)),
@@ -74,6 +81,24 @@ def _row(name: str, trained: str, prior: str, **keys) -> dict:
   module = importlib.import_module(f'configs.priors.{prior}')
   section = module.get_config().to_dict()
   return dict(name=name, trained=trained, prior=section, **keys)
+
+
+def _swept(name: str) -> dict:
+  """A row of the sweep at equal budgets, the first seed."""
+  network = sweeps.network(name)
+  weights = RUNS / 'e1' / 'rows' / f'{name}_seed0' / 'weights.npz'
+  prior = dict(
+    name='continuous',
+    network=network.pop('name'),
+    weights=str(weights),
+    sizes=network,
+    scale=4.0,
+  )
+  return dict(
+    name=f'{name}, equal budgets',
+    trained='encoder of 48 k, 1,500 steps of 4 patches',
+    prior=prior,
+  )
 
 
 def _table(name, title, measure, columns, figures, notes='', digits=2) -> dict:
