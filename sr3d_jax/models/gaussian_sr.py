@@ -167,25 +167,6 @@ def start_mesh(sigmas: tuple[float, float]) -> tuple[float, float]:
   return max(MESH[0], low + edge), min(MESH[1], high - edge)
 
 
-def selection(
-  params: Any, images: Array, **design: Any
-) -> tuple[Array, Shapes]:
-  """What the selector says of images [B, H, W, 3] in [0, 1].
-
-  Returns:
-    Each kernel's chance at each pixel, [B, H, W, K], and the bank, [K].
-  """
-  variables, module = {'params': params}, _GaussianSR(Design(**design))
-  return module.apply(variables, 2 * images - 1, method='selection')
-
-
-def start_mesh(sigmas: tuple[float, float]) -> tuple[float, float]:
-  """The ends of the mesh that a bank starts with, inside of its bounds."""
-  low, high = sigmas
-  edge = (high - low) / 30  # nearer, a sigmoid hardly moves
-  return max(MESH[0], low + edge), min(MESH[1], high - edge)
-
-
 def _halo(design: Design) -> int | None:
   """Coarse pixels around a query that its colour depends on."""
   if design.splat == 'tiles' or design.head == 'grid' or design.average:
@@ -240,10 +221,6 @@ class _GaussianSR(nn.Module):
     if d.offsets:
       features['offsets'] = jnp.tanh(self.mover(found)) / 2
     return features
-
-  def selection(self, images: Array) -> tuple[Array, Shapes]:
-    scores = self.selector(self.encoder(images)).astype(jnp.float32)
-    return jax.nn.softmax(scores / self.design.temperature), self.bank()
 
   def selection(self, images: Array) -> tuple[Array, Shapes]:
     scores = self.selector(self.encoder(images)).astype(jnp.float32)
