@@ -21,7 +21,7 @@ TILE = 384  # coarse px, without the halo, of which more tiles need more
 # Fine px: of a block, what a layer makes fits the caches of a CPU; an
 # accelerator wants more to do at once. A network that sees the whole picture
 # draws it anew for every block.
-BLOCKS = {'cpu': 128}
+BLOCKS = {'cpu': 96}
 BLOCK = 512
 WHOLE_BLOCK = 1024
 
