@@ -1,17 +1,18 @@
 """Networks that see a picture as a field of colour, so enlarge by any scale."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from sr3d_jax import fields
-from sr3d_jax.io import paths
+from sr3d_jax.io import paths, pth
 from sr3d_jax.io import weights as weight_files
 from sr3d_jax.models import gaussian_sr, liif, lte
 from sr3d_jax.models.blocks import check_scale
-from sr3d_jax.types import FieldNetwork, SRPrior, one_shot
+from sr3d_jax.types import FieldNetwork, Params, SRPrior, one_shot
 
 NETWORKS = {'gaussian_sr': gaussian_sr, 'liif': liif, 'lte': lte}
 SHIPPED = Path(__file__).parents[1] / 'weights' / 'gaussian_sr.npz'
@@ -37,11 +38,50 @@ def build(*, name: str, **sizes: Any) -> FieldNetwork:
   return NETWORKS[name].make(**sizes)
 
 
+def published(
+  path: Path, network: str, init: Callable, *, section: str | None
+) -> Params:
+  """Reads a checkpoint that others trained.
+
+  Where a network was published under several tables of names, the one is taken
+  under which most of its parameters are in the file.
+
+  Args:
+    path: of a .pth file.
+    network: one of `NETWORKS`.
+    init: (key) -> params of the network that is to receive it.
+    section: the entry of the file that holds the weights, or None.
+
+  Returns:
+    Parameters like those of `init`.
+  """
+  module = NETWORKS[network]
+  checkpoint = pth.load(path, section=section)
+  tables = (module.NAMES, getattr(module, 'OLD_NAMES', module.NAMES))
+  ours = weight_files.flatten(jax.eval_shape(init, jax.random.key(0)))
+
+  def num_known(names):
+    return sum(
+      weight_files.published_name(n, names) in checkpoint for n in ours
+    )
+
+  names = max(tables, key=num_known)
+  try:
+    return weight_files.convert(checkpoint, init, names)
+  except ValueError as error:
+    raise ValueError(
+      f'{path} does not fit {network} of these sizes: {error}. Name the '
+      'network and sizes that it was trained with; those of GaussianSR as '
+      'published are gaussian_sr.RELEASED'
+    ) from error
+
+
 def make(
   *,
   scale: float,
   network: str = 'gaussian_sr',
   weights: str | None,
+  section: str | None = 'model.sd',
   sizes: Mapping[str, Any] | None = None,
 ) -> SRPrior:
   """Makes the prior.
@@ -52,7 +92,10 @@ def make(
     weights: an .npz file of `experiments.train_gaussian_sr`, or a published
       .pth file, absolute or below the data folder; 'shipped': the file that
       comes with this repository; None: untrained, for tests.
-    sizes: keywords of the network's `make`; None: as published.
+    section: the entry of a published file that holds the weights; None, where
+      it does not wrap them.
+    sizes: keywords of the network's `make`, {} where None. GaussianSR as
+      published wants those of `gaussian_sr.RELEASED`.
   """
   check_scale(scale)
   net = build(name=network, **(sizes or {}))
@@ -61,7 +104,9 @@ def make(
     if weights is None:
       return net.init(key)
     path = SHIPPED if weights == 'shipped' else paths.data_path(weights)
-    return weight_files.restore(path, net.init)
+    if path.suffix == '.npz':
+      return weight_files.restore(path, net.init)
+    return published(path, network, net.init, section=section)
 
   def upsample(params, images):
     height, width = (round(scale * size) for size in images.shape[1:3])

@@ -1,0 +1,114 @@
+"""What the prior of any scale reads: our own files and published ones."""
+
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sr3d_jax import fields
+from sr3d_jax.io import weights as weight_files
+from sr3d_jax.models import gaussian_sr
+from sr3d_jax.priors import continuous
+from sr3d_jax.types import Views
+
+KEY = jax.random.key(0)
+FIXTURES = pathlib.Path(__file__).parents[1] / 'fixtures' / 'field_networks'
+ENCODER = {'channels': 4, 'num_blocks': 1, 'mean_shift': True}
+SIZES = {
+  'gaussian_sr': gaussian_sr.RELEASED
+  | {
+    'encoder': {'channels': 8, 'num_blocks': 2, 'mean_shift': True},
+    'num_kernels': 9,
+    'gaussian_channels': 4,
+    'width': 16,
+    'hidden': (16,),
+  },
+  'liif': {'encoder': ENCODER, 'hidden': (8, 6)},
+  'lte': {'encoder': ENCODER, 'hidden': (6,), 'width': 8},
+}
+FILES = [
+  ('gaussian_sr', 'gaussian_sr'),
+  ('gaussian_sr', 'gaussian_sr_fc'),  # with the keys of the released file
+  ('liif', 'liif'),
+  ('lte', 'lte'),
+]
+
+
+def _prior(network, file, **others):
+  keys = {
+    'scale': 2.5,
+    'network': network,
+    'weights': str(FIXTURES / f'{file}.pth'),
+    'sizes': SIZES[network],
+  }
+  return continuous.make(**keys | others)
+
+
+def _enlarge(prior, params, images):
+  state = prior.begin(params, KEY, Views(images=images, cameras=None))
+  return prior.step(params, KEY, state, 0)[1]
+
+
+@pytest.mark.parametrize('network, file', FILES)
+def test_a_published_file_fills_its_network(network, file):
+  prior = _prior(network, file)
+  params = prior.init(KEY)
+  net = continuous.build(name=network, **SIZES[network])
+  assert jax.tree.map(jnp.shape, params) == jax.tree.map(
+    jnp.shape, jax.eval_shape(net.init, KEY)
+  )
+  image = jax.random.uniform(KEY, (1, 9, 11, 3))
+  # as Python rounds: 22.5 and 27.5
+  queries = fields.grid(9, 11, 22, 28, scale=2.5)
+  expected = net.decode(params, net.encode(params, image), queries)
+  found = _enlarge(prior, params, image)
+  assert np.std(found) > 0.01
+  np.testing.assert_allclose(found, jnp.clip(expected, 0, 1), atol=1e-5)
+
+
+def test_both_versions_of_the_keys_hold_the_same_weights():
+  found, older = (
+    _prior('gaussian_sr', file).init(KEY)
+    for file in ('gaussian_sr', 'gaussian_sr_fc')
+  )
+  jax.tree.map(np.testing.assert_array_equal, found, older)
+
+
+def test_what_training_saved_comes_back(tmp_path):
+  params = _prior('lte', 'lte').init(KEY)
+  weight_files.save(tmp_path / 'lte.npz', params)
+  prior = _prior('lte', 'lte', weights=str(tmp_path / 'lte.npz'))
+  for ours, saved in zip(
+    jax.tree.leaves(prior.init(KEY)), jax.tree.leaves(params)
+  ):
+    np.testing.assert_allclose(ours, saved, rtol=2**-11)
+
+
+@pytest.mark.parametrize('wrong, message', [
+  ({'section': None}, 'name the section'),
+  ({'section': 'model.ema'}, "no section 'ema' here, but .*'sd'"),
+  ({'sizes': SIZES['gaussian_sr'] | {'hidden': (16, 16)}},
+   r"they lack \['fc\.layers\.4\.bias', 'fc\.layers\.4\.weight'\]"),
+  ({'sizes': SIZES['gaussian_sr'] | {'head': 'query'}},
+   r'coef\.weight .*published are gaussian_sr\.RELEASED'),
+])  # fmt: skip
+def test_a_file_that_does_not_fit_says_why(wrong, message):
+  prior = _prior('gaussian_sr', 'gaussian_sr_fc', **wrong)
+  with pytest.raises(ValueError, match=message):
+    prior.init(KEY)
+
+
+def test_a_file_of_another_network_is_told():
+  prior = _prior('lte', 'gaussian_sr_fc')
+  with pytest.raises(
+    ValueError, match=r"sr_fc\.pth does not fit lte .* lack .*'imnet\.layers\.0"
+  ):
+    prior.init(KEY)
+
+
+def test_a_file_that_is_absent_is_named(tmp_path):
+  prior = _prior('liif', 'liif', weights=str(tmp_path / 'none.pth'))
+  with pytest.raises(FileNotFoundError, match=r'none\.pth'):
+    prior.init(KEY)
