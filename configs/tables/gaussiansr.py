@@ -29,7 +29,7 @@ ROOTS = (
   'dev/images/manga109',
   'dev/images/div2k_valid',
 )
-RUNS = Path(__file__).parents[2] / 'runs'
+RUNS = Path(__file__).resolve().parents[2] / 'runs'
 LABELS = {
   'set5': 'Set5',
   'set14': 'Set14',
