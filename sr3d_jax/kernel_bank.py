@@ -16,6 +16,7 @@ from sr3d_jax.types import Array
 MODES = ('soft', 'st', 'mixture', 'argmax')
 TOP = 4  # shapes that a mixture adds up
 TILE = 7  # px; side of the tiles of the released network
+MESH = (0.3, 0.95)  # px; below, a unit lattice ripples; above, it blurs
 TINY = 1e-8  # added to a sum of weights that divides
 
 
@@ -133,3 +134,11 @@ def mesh(num: int, low: float, high: float) -> tuple[Array, Array]:
   steps = jnp.linspace(low, high, side)
   first, second = jnp.meshgrid(steps, steps, indexing='ij')
   return first.reshape(-1)[:num], second.reshape(-1)[:num]
+
+
+def start_mesh(sigmas: tuple[float, float]) -> tuple[float, float]:
+  """The ends of the mesh that a bank starts with, inside of its bounds."""
+  low, high = sigmas
+  edge = (high - low) / 30  # nearer, a sigmoid hardly moves
+  first, last = (min(max(x, low + edge), high - edge) for x in MESH)
+  return first, last

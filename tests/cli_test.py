@@ -82,7 +82,7 @@ def test_a_missing_config_file_is_named_once(override):
 @pytest.mark.parametrize(
   'experiment, config, told',
   [
-    ('evaluate', 'configs/scenes/fox.py:smoke', 'root: .* configs/eval/'),
+    ('evaluate', 'configs/scenes/fox.py:smoke', 'roots: .* configs/eval/'),
     ('fit_scene', 'configs/eval/set5.py', 'scene: .* configs/scenes/'),
   ],
 )

@@ -57,9 +57,8 @@ OLD_NAMES = (*NAMES, (r'^dec\.', 'fc.'))
 
 MAX_RHO = 0.99
 RELEASED_MESH = (0.2, 3.0)
-MESH = (0.3, 0.95)  # px; below, a unit lattice ripples; above, it blurs
 START_OPACITY = 1.0  # before the sigmoid
-GREATEST_SHIFT = 1  # coarse px, by which the released centres are off
+GREATEST_SHIFT = 2  # coarse px, by which the released centres are off
 WORDS = {
   'splat': ('exact', 'tiles'),
   'centre': ('half_pixel', 'released'),
@@ -145,7 +144,47 @@ def make(**design: Any) -> FieldNetwork:
         f'{option} must be {" or ".join(words)}, got '
         f'{getattr(chosen, option)!r}'
       )
+  _check_sizes(chosen)
   return heads.field_network(_GaussianSR(chosen), _halo(chosen))
+
+
+def _check_sizes(design: Design) -> None:
+  """Raises for numbers and pairs of options that no network can have."""
+  channels = encoders.make(**design.encoder).channels
+  low, high = design.sigmas
+  modes = (design.select, design.eval_select or design.select)
+  for is_wrong, message in (
+    (
+      not 0 <= design.gaussian_channels <= channels,
+      f"gaussian_channels must be 0 to {channels}, the encoder's, got "
+      f'{design.gaussian_channels}',
+    ),
+    (
+      design.width < 2 or design.width % 2,
+      f'width must be even, cosines and sines, got {design.width}',
+    ),
+    (
+      design.num_kernels < 1 or design.temperature <= 0,
+      'num_kernels must be at least 1 and temperature positive, got '
+      f'{design.num_kernels} and {design.temperature}',
+    ),
+    (
+      not 0 < low < high,
+      f'sigmas must be a least and a greater one, px, got {design.sigmas}',
+    ),
+    (
+      not set(modes) <= set(kernel_bank.MODES),
+      f'select and eval_select must be of {", ".join(kernel_bank.MODES)}, got '
+      f'{modes}',
+    ),
+    (
+      design.splat == 'tiles' and ('mixture' in modes or design.offsets),
+      "splat='tiles' draws one shape a pixel at its centre: leave out "
+      "select='mixture' and offsets, or take splat='exact'",
+    ),
+  ):
+    if is_wrong:
+      raise ValueError(message)
 
 
 def selection(
@@ -158,13 +197,6 @@ def selection(
   """
   variables, module = {'params': params}, _GaussianSR(Design(**design))
   return module.apply(variables, 2 * images - 1, method='selection')
-
-
-def start_mesh(sigmas: tuple[float, float]) -> tuple[float, float]:
-  """The ends of the mesh that a bank starts with, inside of its bounds."""
-  low, high = sigmas
-  edge = (high - low) / 30  # nearer, a sigmoid hardly moves
-  return max(MESH[0], low + edge), min(MESH[1], high - edge)
 
 
 def _halo(design: Design) -> int | None:
@@ -181,7 +213,7 @@ class _GaussianSR(nn.Module):
 
   def setup(self):
     d = self.design
-    self.encoder = encoders.make(**d.encoder, dtype=d.dtype)
+    self.encoder = encoders.make(**{'dtype': d.dtype, **d.encoder})
     channels = self.encoder.channels
     if d.gaussian_channels:
       self.selector = torch_conv(d.num_kernels, channels, dtype=d.dtype)
@@ -323,7 +355,7 @@ class _Bank(nn.Module):
     low, high = self.design.sigmas
 
     def start(index):
-      ends = RELEASED_MESH if is_free else start_mesh(self.design.sigmas)
+      ends = RELEASED_MESH if is_free else kernel_bank.start_mesh((low, high))
       sigma = kernel_bank.mesh(num, *ends)[index]
       share = (sigma - low) / (high - low)
       return sigma if is_free else jax.scipy.special.logit(share)

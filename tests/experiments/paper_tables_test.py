@@ -26,7 +26,8 @@ def config(photos):
     name='LIIF', trained='RDN', source='LIIF', tag='P', values=(1.0, 2.0, 38.2)
   )
   # The shipped network is a row at one scale only.
-  bicubic, own, *_ = config.rows
+  rows = {row['name']: row for row in config.rows}
+  bicubic, own = rows['bicubic'], rows['own']
   lost = dict(
     name='lost', trained='', prior={'name': 'own', 'weights': 'lost.npz'}
   )

@@ -112,7 +112,7 @@ def test_killed_at_any_moment_it_ends_in_the_same_bytes(whole, tmp_path):
   [
     (['--config=configs/quickstart.py:nosuch'], 'a prior (bicubic'),
     (['--config=configs/quickstart.py:smoke', '--config.nosuch=1'], 'nosuch'),
-    (['--config.prior.name=nosuch'], 'bicubic, own, published'),
+    (['--config.prior.name=nosuch'], 'bicubic, continuous, own, published'),
     (['--config.prior.scale=0.25'], 'did you mean 4'),
     (["--config.baselines=('own+anchr',)"], "unknown prior: 'own+anchr'"),
     (['--config.scene.num_train=1'], 'at least two'),

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 from configs.sweeps import gaussiansr
-from sr3d_jax import fields, validate
+from sr3d_jax import fields, kernel_bank, validate
 from sr3d_jax.models import gaussian_sr
 from sr3d_jax.priors import continuous
 from sr3d_jax.types import Queries
@@ -82,7 +82,7 @@ def test_a_bank_starts_within_its_bounds(load, word):
   for row in config.rows:
     network = variant(config, row)['network']
     sigmas = network.get('sigmas', gaussian_sr.Design().sigmas)
-    low, high = gaussian_sr.start_mesh(sigmas)
+    low, high = kernel_bank.start_mesh(sigmas)
     assert sigmas[0] < low < high < sigmas[1], row['name']
 
 

@@ -259,6 +259,15 @@ def _at(params, path, new):
   return params if getattr(params, 'shape', None) == new.shape else new
 
 
+@pytest.mark.parametrize(
+  'sigmas', [(0.25, 1.0), (1.0, 2.0), (0.1, 0.25), (0.05, 0.3), (0.95, 1.5)]
+)
+def test_a_bank_starts_inside_of_its_bounds(sigmas):
+  network = gaussian_sr.make(**SMALL, sigmas=sigmas)
+  bank = network.init(KEY)['bank']
+  assert all(jnp.all(jnp.abs(leaf) < 5) for leaf in jax.tree.leaves(bank))
+
+
 def test_a_grid_network_wants_batches_of_one_scale():
   network, params = _network(gaussian_sr.RELEASED)
   features = network.encode(params, jnp.zeros((1, 14, 14, 3)))
@@ -275,6 +284,13 @@ def test_a_grid_network_wants_batches_of_one_scale():
   ({'splat': 'fine'}, "splat must be exact or tiles, got 'fine'"),
   ({'kernels': 3}, 'gaussian_sr knows no kernels: choose from .*num_kernels'),
   ({'encoder': {'name': 'vgg'}}, "unknown encoder 'vgg'"),
+  ({'gaussian_channels': 65}, 'must be 0 to 64, .* got 65'),
+  ({'width': 7}, 'width must be even, cosines and sines, got 7'),
+  ({'num_kernels': 0}, 'num_kernels must be at least 1 .*, got 0 and 1'),
+  ({'temperature': 0.0}, 'temperature positive, got 100 and 0'),
+  ({'sigmas': (1.0, 1.0)}, 'a least and a greater one'),
+  ({'select': 'sfot', 'eval_select': 'argmax'}, "got .'sfot', 'argmax'"),
+  ({'splat': 'tiles', 'select': 'mixture'}, "or take splat='exact'"),
 ])  # fmt: skip
 def test_a_design_that_does_not_exist_is_told(wrong, message):
   with pytest.raises(ValueError, match=message):
