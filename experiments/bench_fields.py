@@ -33,7 +33,7 @@ import numpy as np
 from sr3d_kernels.rasterize import bench, timing
 
 from sr3d_jax import fields
-from sr3d_jax.models import gaussian_sr
+from sr3d_jax.models import gaussian_design, gaussian_sr
 from sr3d_jax.types import Queries
 
 SHAPES = ('256x256,2', '256x256,4', '256x256,8')
@@ -102,7 +102,7 @@ def released(
   shape: Shape, sizes: dict[str, Any], chunk: int | None = None
 ) -> Way:
   """All pixels at once, or chunk by chunk."""
-  network = gaussian_sr.make(**gaussian_sr.RELEASED | sizes)
+  network = gaussian_sr.make(**gaussian_design.RELEASED | sizes)
   params = jax.jit(network.init)(jax.random.key(0))
   image = jnp.asarray(_image(shape)[None])
   encode = jax.jit(network.encode).lower(params, image).compile()

@@ -25,6 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 from ml_collections import ConfigDict, config_flags
+from scipy import ndimage
 from tqdm import tqdm
 
 from sr3d_jax import cli, fields, files, image, resolve
@@ -168,8 +169,8 @@ def ask_field(
   width: int,
   scale: float | None,
 ) -> Iterator[Part]:
-  """Enlarges [h, w, 3] to [height, width, 3], tile by tile, behind a bar."""
-  bar = tqdm(unit='tile', leave=False, delay=1, dynamic_ncols=True)
+  """Enlarges [h, w, 3] to [height, width, 3], block by block, behind a bar."""
+  bar = tqdm(unit='block', leave=False, delay=1, dynamic_ncols=True)
 
   def show(done: int, total: int) -> None:
     bar.total = total
@@ -177,7 +178,7 @@ def ask_field(
 
   with bar:
     yield from fields.parts(
-      net, params, colors, height, width, scale=scale, on_tile=show
+      net, params, colors, height, width, scale=scale, on_part=show
     )
 
 
@@ -233,7 +234,7 @@ def enlarge_file(
   height, width = target_size(file, old_height, old_width, scale, size)
   image_files.check_target(goal, (height, width, channels), metadata)
   try:
-    parts = enlarge(picture[..., :3], height, width)
+    parts = enlarge(fill_hidden(picture)[..., :3], height, width)
     levels = gather(parts, (height, width, channels), metadata.bits)
     if channels == 4:
       alpha = image.resize(jnp.asarray(picture[..., 3:]), height, width)
@@ -249,6 +250,21 @@ def enlarge_file(
     raise FloatingPointError(f'{file}: {error}') from error
   image_files.save(goal, levels, metadata)
   tqdm.write(f'{goal}: {width} x {height}')
+
+
+def fill_hidden(picture: np.ndarray) -> np.ndarray:
+  """Gives pixels of no opacity the colour of the nearest that is seen.
+
+  Whatever colour they had would fringe the edges of what is enlarged.
+  """
+  hidden = picture[..., 3:] == 0
+  if not hidden.any() or hidden.all():
+    return picture
+  rows, columns = ndimage.distance_transform_edt(
+    hidden[..., 0], return_distances=False, return_indices=True
+  )
+  colors = picture[rows, columns, :3]
+  return np.concatenate([colors, picture[..., 3:]], axis=-1)
 
 
 def gather(

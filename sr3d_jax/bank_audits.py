@@ -19,7 +19,7 @@ from sr3d_jax import (
   kernel_usage,
   metrics,
 )
-from sr3d_jax.models import gaussian_sr
+from sr3d_jax.models import gaussian_design, gaussian_sr
 from sr3d_jax.types import Array, FieldNetwork, Params
 
 HOLE = 1e-3  # a total weight that is none
@@ -178,7 +178,7 @@ def _splat(
   'weight' is the sum of the kernels' weights; 'entropy', nats, of the choice,
   and 'spread', px, are means by them. Of a mixture the likeliest counts.
   """
-  chosen = gaussian_sr.Design(**design)
+  chosen = gaussian_design.Design(**design)
   if (chosen.splat, chosen.units) != ('exact', 'lr'):
     raise ValueError(
       f'only exact kernels in coarse pixels have weights to ask for, got splat '

@@ -184,13 +184,15 @@ def run(
       title = f'{name}_x{scale:g}'
       path = folder / 'scores' / f'{title}.json'
       entry = workdir.read_json(path)
-      if not _is_of(entry, digest, files, measures):
+      pictures = _pictures(files)
+      if not _is_of(entry, digest, pictures, measures):
         images = folder / 'images' / title if save_images else None
         rows = _score_all(prior, params, files, measures, repeats, images)
         entry = {
           'set': name,
           'scale': float(scale),
           'prior': digest,
+          'pictures': pictures,
           'commit': workdir.commit(),
           'per_image': rows,
         }
@@ -239,18 +241,26 @@ def _digest(section: Mapping[str, Any], params: Params) -> str:
   return sha.hexdigest()[:16]
 
 
+def _pictures(files: Iterable[Path]) -> dict[str, str]:
+  """Name and content of each file."""
+  return {
+    file.name: hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+    for file in files
+  }
+
+
 def _is_of(
   entry: Mapping[str, Any] | None,
   digest: str,
-  files: list[Path],
+  pictures: Mapping[str, str],
   measures: tuple[str, ...],
 ) -> bool:
   """Whether an entry holds these measures of this prior on these pictures."""
   if entry is None or entry['prior'] != digest:
     return False
-  rows = entry['per_image']
-  return rows.keys() == {file.name for file in files} and all(
-    row.keys() >= set(measures) for row in rows.values()
+  rows = entry['per_image'].values()
+  return entry.get('pictures') == pictures and all(
+    row.keys() >= set(measures) for row in rows
   )
 
 

@@ -117,7 +117,7 @@ def parts(
   scale: float | None = None,
   tile: int = TILE,
   block: int | None = None,
-  on_tile: Callable[[int, int], None] | None = None,
+  on_part: Callable[[int, int], None] | None = None,
 ) -> Iterator[Part]:
   """Enlarges one picture, part by part; the two factors may differ.
 
@@ -131,7 +131,7 @@ def parts(
     tile: greatest side of the coarse tiles, px.
     block: greatest side of the blocks of fine pixels that are computed at once;
       None: what suits the network and the device.
-    on_tile: is told how many tiles are done, and of how many.
+    on_part: is told how many parts are done, and of how many.
 
   Yields:
     Parts that cover the picture; where they overlap, they say the same.
@@ -148,8 +148,11 @@ def parts(
   ]
   steps = image.shape[0] / height, image.shape[1] / width
   grid_of = {'height': height, 'width': width, 'scale': scale} if whole else {}
-  tiles = list(itertools.product(*axes))
-  for done, (down, across) in enumerate(tiles, start=1):
+  total = math.prod(
+    sum(len(_cut(*tile.fine, block)) for tile in axis) for axis in axes
+  )
+  done = 0
+  for down, across in itertools.product(*axes):
     features = encode(params, image[None, down.window, across.window])
     for rows, columns in itertools.product(
       _cut(*down.fine, block), _cut(*across.fine, block)
@@ -162,8 +165,9 @@ def parts(
       )
       colors = np.asarray(decode(params, features, queries))[0]
       yield Part(slice(*rows), slice(*columns), colors)
-    if on_tile is not None:
-      on_tile(done, len(tiles))
+      done += 1
+      if on_part is not None:
+        on_part(done, total)
 
 
 class _Tile(NamedTuple):

@@ -17,7 +17,7 @@ MODES = ('soft', 'st', 'mixture', 'argmax')
 TOP = 4  # shapes that a mixture adds up
 TILE = 7  # px; side of the tiles of the released network
 MESH = (0.3, 0.95)  # px; below, a unit lattice ripples; above, it blurs
-TINY = 1e-8  # added to a sum of weights that divides
+TINY = 1e-8  # least sum of weights that divides
 
 
 class Shapes(NamedTuple):

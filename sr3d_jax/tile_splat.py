@@ -73,7 +73,7 @@ def splat(
   batch, down, _, across, _, channels = tiles.shape
   fine = tiles.reshape(batch, down * side, across * side, channels)
   if blend == 'norm':
-    fine = fine[..., :-1] / (fine[..., -1:] + kernel_bank.TINY)
+    fine = fine[..., :-1] / jnp.maximum(fine[..., -1:], kernel_bank.TINY)
   fine = jnp.clip(fine, 0, 1) if clamp else fine
   return _resize(fine, height, width)
 

@@ -46,6 +46,7 @@ def run(tmp_path):
     )  # fmt: skip
 
   call.folder, call.built = tmp_path / 'run', built
+  call.pictures = tmp_path / 'tiny'
   return call
 
 
@@ -141,6 +142,15 @@ def test_other_weights_or_measures_are_measured_anew(run, change):
   path = run.folder / 'scores' / 'tiny_x2.json'
   kept = json.loads(path.read_text())
   assert kept['per_image'] == again[0]['per_image']
+
+
+def test_another_picture_of_the_same_name_is_measured_anew(run):
+  (first,) = run(scales=(2.0,))
+  picture = images.load(run.pictures / 'a.png')
+  images.save(run.pictures / 'a.png', picture[::-1])
+  (again,) = run(scales=(2.0,))
+  before, after = first['per_image'], again['per_image']
+  assert after['a.png'] != before['a.png'] and after['b.png'] == before['b.png']
 
 
 def test_enlarged_pictures_are_kept_on_demand(run):

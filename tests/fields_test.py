@@ -78,10 +78,10 @@ def test_pictures_far_from_the_origin_are_as_sharp():
 def test_progress_is_told():
   told = []
   fields.enlarge(
-    _interpolation(), {}, np.zeros((20, 30, 3)), 40, 60, tile=10,
-    on_tile=lambda *args: told.append(args),
+    _interpolation(), {}, np.zeros((20, 30, 3)), 40, 60, tile=10, block=10,
+    on_part=lambda *args: told.append(args),
   )  # fmt: skip
-  assert told == [(i, 6) for i in range(1, 7)]
+  assert told == [(i, 24) for i in range(1, 25)]  # four parts a tile
 
 
 def test_a_picture_of_one_pixel_is_enlarged():

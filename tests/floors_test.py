@@ -34,6 +34,7 @@ ALLOWED = (
   ('sr3d_jax.models.', 'sr3d_jax.models.encoders'),
   ('sr3d_jax.models.', 'sr3d_jax.models.heads'),
   ('sr3d_jax.models.', 'sr3d_jax.models.ensemble'),
+  ('sr3d_jax.models.', 'sr3d_jax.models.gaussian_design'),
   ('sr3d_kernels', 'sr3d_kernels'),
   ('sr3d_jax.shards', 'sr3d_jax.render'),
   ('sr3d_jax.io.', 'sr3d_kernels.rasterize.constants'),

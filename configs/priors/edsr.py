@@ -17,6 +17,12 @@ def get_config(arg: str = '') -> ConfigDict:
       'name': 'published',
       'network': 'edsr',
       'weights': 'weights/edsr/edsr_baseline_x4-6b446fab.pt',
+      'sizes': {
+        'scale': 4,
+        'channels': 64,
+        'num_blocks': 16,
+        'residual_scale': 1.0,
+      },
       'scale': 4.0,
     }
   )

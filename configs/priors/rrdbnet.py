@@ -19,6 +19,7 @@ def get_config(arg: str = '') -> ConfigDict:
       'network': 'rrdbnet',
       'weights': 'weights/rrdbnet/RealESRGAN_x4plus.pth',
       'section': 'params_ema',
+      'sizes': {'scale': 4, 'num_blocks': 23},
       'scale': 4.0,
     }
   )

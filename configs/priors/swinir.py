@@ -20,6 +20,11 @@ def get_config(arg: str = '') -> ConfigDict:
       'network': 'swinir',
       'weights': ('weights/swinir/001_classicalSR_DF2K_s64w8_SwinIR-M_x4.pth'),
       'section': 'params',
+      'sizes': {
+        'channels': 180,
+        'num_groups': 6,
+        'upsampler': 'pixelshuffle',
+      },
       'scale': 4.0,
     }
   )

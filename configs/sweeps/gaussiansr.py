@@ -23,6 +23,10 @@ EXACT = {
   'clamp': False,
   'head': 'query',
   'skip': True,
+  'ensemble': 'waves',
+  'cubic': -0.5,
+  'kappa': 1 / 3,
+  'noise': False,
 }
 ENCODER = {'name': 'edsr', 'channels': 24, 'num_blocks': 4}
 LIIF = {'name': 'liif', 'encoder': ENCODER, 'hidden': (64, 64, 64)}
@@ -37,6 +41,10 @@ STEPS = {
   'D7 clamp': 'clamp',
   'head': 'head',
   'skip': 'skip',
+  'ensemble': 'ensemble',
+  'cubic': 'cubic',
+  'kappa': 'kappa',
+  'D8 noise': 'noise',
 }
 
 
@@ -50,7 +58,8 @@ def _one_step() -> tuple:
   rows = [_row('exact', {}), _row('released', RELEASED)]
   for name, key in STEPS.items():
     rows.append(_row(f'exact, {name}', {key: RELEASED[key]}))
-    rows.append(_row(f'released, {name}', RELEASED | {key: EXACT[key]}))
+    if key != 'kappa':  # which tiles do not have
+      rows.append(_row(f'released, {name}', RELEASED | {key: EXACT[key]}))
   return tuple(rows)
 
 
@@ -102,7 +111,7 @@ EXPERIMENTS = {
     (EXACT_ROW,),
     {
       'asked': tuple(
-        _row(f'sigma {f:g}', {'sigmas': (0.25 * f, f)})
+        _row(f'sigma {f:g}', {'sigmas': (0.3 * f, f), 'radius': 4})
         for f in (0.7, 0.85, 1.0, 1.15, 1.3)
       )
     },
@@ -110,18 +119,19 @@ EXPERIMENTS = {
   # Which window do which kernels want?
   'e13': (
     tuple(
-      _row(f'sigma to {top:g}', {'sigmas': (0.25, top), 'radius': 4})
+      _row(f'sigma to {top:g}', {'sigmas': (0.3, top), 'radius': 5})
       for top in (0.6, 0.8, 1.0, 1.5)
     ),
-    {'asked': tuple(_row(f'R {r}', {'radius': r}) for r in (1, 2, 3, 4))},
+    {'asked': tuple(_row(f'R {r}', {'radius': r}) for r in (1, 2, 3, 4, 5))},
   ),
   # What do the skip and the ensemble of LTE bring?
   'e14': (
     (
       EXACT_ROW,
       _row('no skip', {'skip': False}),
-      _row('ensemble', {'ensemble': True}),
-      _row('no skip, ensemble', {'skip': False, 'ensemble': True}),
+      _row('ensemble of colours', {'ensemble': 'colors'}),
+      _row('no ensemble', {'ensemble': 'none'}),
+      _row('no skip, no ensemble', {'skip': False, 'ensemble': 'none'}),
     ),
     {},
   ),

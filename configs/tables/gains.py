@@ -5,7 +5,7 @@
     python -m experiments.paper_tables \
         --config=configs/tables/gains.py:$PWD/runs/e1 --workdir=runs/gains
 
-The argument is the sweep's folder, absolute or below the data folder. The
+The argument is the sweep's folder; none is runs/e1 of the checkout. The
 intervals are by bootstrap over a set's pictures. Half an hour on two cores; a
 set that is not there, as Manga109 may be, is left out.
 """
@@ -21,8 +21,8 @@ SCALES = (2.0, 3.0, 4.0)
 
 def get_config(arg: str = '') -> ConfigDict:
   """Returns the rows of a sweep's folder, and one table of all sets."""
-  folder = arg or 'runs/e1'
-  sweep = sweeps.get_config('e1').to_dict()
+  folder = arg or str(gaussiansr.RUNS / 'e1')
+  names = [row['name'] for row in sweeps.get_config('e1').rows]
   return ConfigDict(
     {
       'title': 'Gains at equal steps',
@@ -30,9 +30,7 @@ def get_config(arg: str = '') -> ConfigDict:
       'roots': tuple(f'dev/images/{name}' for name in SETS),
       'labels': gaussiansr.LABELS,
       'reference': 'LIIF',
-      'rows': tuple(
-        _row(row, sweep['training'], folder) for row in sweep['rows']
-      ),
+      'rows': tuple(_row(name, folder) for name in names),
       'tables': (
         {
           'name': 'gains',
@@ -48,17 +46,16 @@ def get_config(arg: str = '') -> ConfigDict:
   )
 
 
-def _row(row: dict, training: dict, folder: str) -> dict:
+def _row(name: str, folder: str) -> dict:
   """The prior of a row as the sweep trained it, with its first seed."""
-  changes = row['network']
-  sizes = {**({} if 'name' in changes else training['network']), **changes}
+  sizes = sweeps.network(name)
   return {
-    'name': row['name'],
+    'name': name,
     'trained': 'sweep e1, seed 0',
     'prior': {
       'name': 'continuous',
       'network': sizes.pop('name'),
-      'weights': f'{folder}/rows/{row["name"]}_seed0/weights.npz',
+      'weights': f'{folder}/rows/{name}_seed0/weights.npz',
       'sizes': sizes,
     },
   }

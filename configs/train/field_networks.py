@@ -85,7 +85,7 @@ def _on_div2k(config: ConfigDict) -> None:
 
 def _for_two_cores(config: ConfigDict) -> None:
   """Eight blocks of 32 channels, an hour."""
-  num_steps = 14_000
+  num_steps = 20_000
   config.network.encoder.update(channels=32, num_blocks=8)
   config.network.update(width=128, hidden=(128, 128))
   config.batches.update(patch=32, num_queries=512, batch_size=8)

@@ -30,6 +30,7 @@ RELEASED = {
   'cubic': -0.75,
   'head': 'grid',
   'skip': False,
+  'ensemble': 'none',
 }
 # It draws whole grids, so a batch has one scale: those of x1 to x4 in tenths.
 SCALES = tuple(tenths / 10 for tenths in range(10, 41))

@@ -195,13 +195,22 @@ def _open(path: str | os.PathLike) -> Iterator[Image.Image]:
     if not kinds:
       what = 'is not a readable image' if start else 'is empty'
       raise ValueError(f'{path} {what}: a PNG or JPEG is wanted')
-    try:
+    with _naming(path):
       image = kinds[0](file)
-      _check_still(path, image)
+    _check_still(path, image)
+    with _naming(path):
       image.load()
-    except (OSError, SyntaxError) as error:  # the latter of a broken header
-      raise ValueError(f'{path} is not a readable image: {error}') from error
     yield image
+
+
+@contextlib.contextmanager
+def _naming(path: str | os.PathLike) -> Iterator[None]:
+  """Says of which file what its decoder finds wrong with it."""
+  try:
+    yield
+  # SyntaxError is Pillow's of a broken header, ValueError of a bomb of text.
+  except (OSError, SyntaxError, ValueError) as error:
+    raise ValueError(f'{path} is not a readable image: {error}') from error
 
 
 def _check_still(path: str | os.PathLike, image: Image.Image) -> None:
@@ -253,7 +262,8 @@ def _bits(path: str | os.PathLike) -> int:
 def _decode_deep(path: str | os.PathLike) -> np.ndarray:
   """[H, W, 4] uint16 of a 16-bit PNG, of whose colours Pillow reads 8 bits."""
   codec = av.CodecContext.create('png', 'r')
-  (frame,) = codec.decode(av.Packet(pathlib.Path(path).read_bytes()))
+  with _naming(path):
+    (frame,) = codec.decode(av.Packet(pathlib.Path(path).read_bytes()))
   return frame.to_ndarray(format='rgba64le')
 
 
@@ -282,6 +292,7 @@ def _encode(levels: np.ndarray, metadata: Metadata, suffix: str) -> bytes:
     buffer,
     format='PNG' if suffix == '.png' else 'JPEG',
     quality=95,
+    subsampling=0,  # of JPEG: the colours are as fine as the rest
     exif=metadata.exif,
     icc_profile=metadata.icc_profile,
   )

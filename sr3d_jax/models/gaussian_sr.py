@@ -5,44 +5,29 @@ pixel, scores over a bank of Gaussian shapes. A few channels are splatted with
 the chosen shapes, the others are interpolated by bicubic; a Fourier head (Lee &
 Jin 2022, "Local Texture Estimator") turns both into colour at any position.
 
-Every point in which the released code and the mathematics part is an option.
-`make()` is the exact network: closed-form kernels in coarse pixels, normalised,
-band-limited to the pixel asked for, a shape of its own for each pixel.
-`make(**RELEASED)` is the released one, with its defects.
+Every point in which the released code and the mathematics part is an option of
+`gaussian_design`: `make()` is the exact network, `make(**RELEASED)` the
+released one, with its defects.
 """
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from flax.core import FrozenDict
 from sr3d_kernels.accumulate import accumulate
 
 from sr3d_jax import fields, kernel_bank, sampling, tile_splat
 from sr3d_jax.kernel_bank import TINY, Shapes
-from sr3d_jax.models import encoders, heads
+from sr3d_jax.models import encoders, gaussian_design, heads
 from sr3d_jax.models.encoders import torch_conv, torch_kernel
-from sr3d_jax.models.ensemble import cells, corners
+from sr3d_jax.models.ensemble import Corner, cells, corners
+from sr3d_jax.models.gaussian_design import Design
 from sr3d_jax.types import Array, FieldNetwork, Queries
 
-RELEASED = {
-  'splat': 'tiles',
-  'average': True,
-  'centre': 'released',
-  'units': 'hr',
-  'blend': 'sum',
-  'clamp': True,
-  'eval_select': 'argmax',
-  'noise': True,
-  'kappa': 0.0,
-  'cubic': -0.75,
-  'head': 'grid',
-  'skip': False,
-}
 # Our modules to the keys that the released code expects; its checkpoint has
 # `fc` where the code has since said `dec`.
 NAMES = (
@@ -55,136 +40,20 @@ NAMES = (
 )  # fmt: skip
 OLD_NAMES = (*NAMES, (r'^dec\.', 'fc.'))
 
-MAX_RHO = 0.99
 RELEASED_MESH = (0.2, 3.0)
+MAX_RHO = 0.99
 START_OPACITY = 1.0  # before the sigmoid
 GREATEST_SHIFT = 2  # coarse px, by which the released centres are off
-WORDS = {
-  'splat': ('exact', 'tiles'),
-  'centre': ('half_pixel', 'released'),
-  'units': ('lr', 'hr'),
-  'blend': ('norm', 'sum'),
-  'head': ('query', 'grid'),
-}
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Design:
-  """What may be chosen; the defaults are the exact network.
-
-  Attributes:
-    encoder: section of `encoders.make`.
-    num_kernels: shapes in the bank.
-    gaussian_channels: of the encoder's, that are splatted; 0: none are.
-    width: of the Fourier features.
-    hidden: widths of the last network's layers.
-    splat: 'exact': the closed form at the true position; 'tiles': as released.
-    average: whether all tiles and pictures share their shapes (D1).
-    centre: 'half_pixel', or 'released': some pixels off (D2).
-    units: of sigma: 'lr', coarse pixels, or 'hr', fine ones times 2.5 (D3).
-    blend: 'norm', or 'sum': the weights do not sum to 1 (D5).
-    clamp: whether the splatted features are clipped to [0, 1] (D7).
-    select: how training chooses shapes, see `kernel_bank.choose`.
-    eval_select: how evaluation does; None: as training.
-    temperature: of the choice.
-    noise: whether a key given to `encode` draws Gumbel noise (D8), which
-      training does.
-    sigmas: least and greatest standard deviation, px, where units are 'lr'.
-    kappa: how much of the pixel asked for widens the kernels: 1/3 is its
-      variance, 0 samples points.
-    radius: of the window, px: at least 3 times the greatest sigma.
-    offsets: whether kernels may leave their pixel's centre, by half a pixel.
-    cubic: of the bicubic stream, see `sampling.bicubic`.
-    head: 'query': features are asked for where the colour is; 'grid': on the
-      whole fine grid, where two 3 x 3 convolutions follow.
-    skip: whether the picture enlarged by bilinear is added.
-    ensemble: whether the head blends what it says from four coarse pixels.
-    dtype: of convolutions and dense layers; None: float32.
-  """
-
-  encoder: Mapping[str, Any] = FrozenDict(encoders.PUBLISHED)
-  num_kernels: int = 100
-  gaussian_channels: int = 8
-  width: int = 256
-  hidden: tuple[int, ...] = (256, 256, 256, 256)
-  splat: str = 'exact'
-  average: bool = False
-  centre: str = 'half_pixel'
-  units: str = 'lr'
-  blend: str = 'norm'
-  clamp: bool = False
-  select: str = 'soft'
-  eval_select: str | None = None
-  temperature: float = 1.0
-  noise: bool = False
-  sigmas: tuple[float, float] = (0.25, 1.0)
-  kappa: float = 1 / 3
-  radius: int = 3
-  offsets: bool = False
-  cubic: float = -0.5
-  head: str = 'query'
-  skip: bool = True
-  ensemble: bool = False
-  dtype: str | None = None
 
 
 def make(**design: Any) -> FieldNetwork:
-  """Makes the network of a `Design`, whose attributes are the keywords."""
-  known = [field.name for field in dataclasses.fields(Design)]
-  unknown = sorted(set(design) - set(known))
-  if unknown:
-    raise ValueError(
-      f'gaussian_sr knows no {", ".join(unknown)}: choose from '
-      f'{", ".join(known)}'
-    )
-  chosen = Design(**design)
-  for option, words in WORDS.items():
-    if getattr(chosen, option) not in words:
-      raise ValueError(
-        f'{option} must be {" or ".join(words)}, got '
-        f'{getattr(chosen, option)!r}'
-      )
-  _check_sizes(chosen)
+  """Makes the network of a `Design`, whose attributes are the keywords.
+
+  Raises:
+    ValueError: no network can be of this design.
+  """
+  chosen = gaussian_design.choose(**design)
   return heads.field_network(_GaussianSR(chosen), _halo(chosen))
-
-
-def _check_sizes(design: Design) -> None:
-  """Raises for numbers and pairs of options that no network can have."""
-  channels = encoders.make(**design.encoder).channels
-  low, high = design.sigmas
-  modes = (design.select, design.eval_select or design.select)
-  for is_wrong, message in (
-    (
-      not 0 <= design.gaussian_channels <= channels,
-      f"gaussian_channels must be 0 to {channels}, the encoder's, got "
-      f'{design.gaussian_channels}',
-    ),
-    (
-      design.width < 2 or design.width % 2,
-      f'width must be even, cosines and sines, got {design.width}',
-    ),
-    (
-      design.num_kernels < 1 or design.temperature <= 0,
-      'num_kernels must be at least 1 and temperature positive, got '
-      f'{design.num_kernels} and {design.temperature}',
-    ),
-    (
-      not 0 < low < high,
-      f'sigmas must be a least and a greater one, px, got {design.sigmas}',
-    ),
-    (
-      not set(modes) <= set(kernel_bank.MODES),
-      f'select and eval_select must be of {", ".join(kernel_bank.MODES)}, got '
-      f'{modes}',
-    ),
-    (
-      design.splat == 'tiles' and ('mixture' in modes or design.offsets),
-      "splat='tiles' draws one shape a pixel at its centre: leave out "
-      "select='mixture' and offsets, or take splat='exact'",
-    ),
-  ):
-    if is_wrong:
-      raise ValueError(message)
 
 
 def selection(
@@ -268,22 +137,29 @@ class _GaussianSR(nn.Module):
     else:
       field = self.field(features, queries)
       coef, freq = self.coef(field), self.freq(field)
-    freq = freq.astype(jnp.float32)
-    phase = self.phase(cells(queries))
-    colors = sum(
-      corner.weights * self.color(coef, freq, phase, corner.offsets)
-      for corner in corners(queries, height, width, only_nearest=not d.ensemble)
-    )
+    around = corners(queries, height, width, only_nearest=d.ensemble == 'none')
+    colors = self.head(coef, freq.astype(jnp.float32), queries, around)
     if d.skip:
       image = features['image']
       colors += heads.over_pictures(sampling.bilinear, image, queries)
     return colors
 
-  def color(self, coef, freq, phase, offsets):
-    """The Fourier head: what a coarse pixel says at an offset from it."""
-    angle = freq[..., ::2] * (2 * offsets[..., :1]) + phase
-    angle += freq[..., 1::2] * (2 * offsets[..., 1:])
-    return self.dec(coef * heads.waves(angle)).astype(jnp.float32)
+  def head(
+    self, coef: Array, freq: Array, queries: Queries, around: Iterable[Corner]
+  ) -> Array:
+    """The Fourier head: colours from the waves of the pixels around."""
+    phase = self.phase(cells(queries))
+
+    def waves(offsets):
+      angle = freq[..., ::2] * (2 * offsets[..., :1]) + phase
+      return heads.waves(angle + freq[..., 1::2] * (2 * offsets[..., 1:]))
+
+    found = [(corner.weights, waves(corner.offsets)) for corner in around]
+    if self.design.ensemble == 'colors':
+      colors = sum(weight * self.dec(coef * x) for weight, x in found)
+    else:
+      colors = self.dec(coef * sum(weight * x for weight, x in found))
+    return colors.astype(jnp.float32)
 
   def field(self, features: dict, queries: Queries) -> Array:
     """Features [B, ..., C] at the queries, splatted and interpolated."""
@@ -316,8 +192,10 @@ class _GaussianSR(nn.Module):
       jnp.broadcast_to(x, (batch, *x.shape[1:]))
       for x in (queries.rows, queries.columns, queries.footprint)
     )
-    covariances, radius = shapes.covariances(), d.radius
-    offsets = features.get('offsets')
+    radius, offsets = d.radius, features.get('offsets')
+    if d.units == 'hr':  # free, where tiles need no covariance
+      shapes = shapes._replace(rho=jnp.clip(shapes.rho, -MAX_RHO, MAX_RHO))
+    covariances = shapes.covariances()
     if d.units == 'hr':
       covariances = tile_splat.to_coarse(covariances, footprint)
     if d.centre == 'released':
@@ -340,7 +218,7 @@ class _GaussianSR(nn.Module):
       )  # fmt: skip
       field, weights = field + found.values, weights + found.weights
     if d.blend == 'norm':
-      field /= weights[..., None] + TINY
+      field /= jnp.maximum(weights, TINY)[..., None]
     return jnp.clip(field, 0, 1) if d.clamp else field
 
 
@@ -370,7 +248,7 @@ class _Bank(nn.Module):
     return Shapes(
       low + (high - low) * nn.sigmoid(rows),
       low + (high - low) * nn.sigmoid(columns),
-      MAX_RHO * jnp.tanh(rho),
+      self.design.max_rho * jnp.tanh(rho),
       nn.sigmoid(opacity[:, 0]),
     )
 

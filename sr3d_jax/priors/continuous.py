@@ -72,7 +72,7 @@ def published(
     raise ValueError(
       f'{path} does not fit {network} of these sizes: {error}. Name the '
       'network and sizes that it was trained with; those of GaussianSR as '
-      'published are gaussian_sr.RELEASED'
+      'published are gaussian_design.RELEASED'
     ) from error
 
 
@@ -95,7 +95,7 @@ def make(
     section: the entry of a published file that holds the weights; None, where
       it does not wrap them.
     sizes: keywords of the network's `make`, {} where None. GaussianSR as
-      published wants those of `gaussian_sr.RELEASED`.
+      published wants those of `gaussian_design.RELEASED`.
   """
   check_scale(scale)
   net = build(name=network, **(sizes or {}))

@@ -7,13 +7,13 @@ import numpy as np
 
 from experiments import bench_fields
 from sr3d_jax import fields
-from sr3d_jax.models import gaussian_sr
+from sr3d_jax.models import gaussian_design, gaussian_sr
 
 SMOKE = bench_fields.SIZES['smoke']
 
 
 def test_a_chunk_is_the_first_pixels_of_the_whole():
-  network = gaussian_sr.make(**gaussian_sr.RELEASED | SMOKE)
+  network = gaussian_sr.make(**gaussian_design.RELEASED | SMOKE)
   params = jax.jit(network.init)(jax.random.key(0))
   image = np.full((1, 8, 8, 3), 0.4, np.float32)
   features = jax.jit(network.encode)(params, image)

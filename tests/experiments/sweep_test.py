@@ -8,7 +8,7 @@ import pytest
 
 from configs.sweeps import gaussiansr
 from sr3d_jax import fields, kernel_bank, validate
-from sr3d_jax.models import gaussian_sr
+from sr3d_jax.models import gaussian_design
 from sr3d_jax.priors import continuous
 from sr3d_jax.types import Queries
 
@@ -81,13 +81,13 @@ def test_a_bank_starts_within_its_bounds(load, word):
   config = gaussiansr.get_config(word)
   for row in config.rows:
     network = variant(config, row)['network']
-    sigmas = network.get('sigmas', gaussian_sr.Design().sigmas)
+    sigmas = network.get('sigmas', gaussian_design.Design().sigmas)
     low, high = kernel_bank.start_mesh(sigmas)
     assert sigmas[0] < low < high < sigmas[1], row['name']
 
 
 def test_the_released_rows_are_the_released_network():
-  assert gaussiansr.RELEASED == gaussian_sr.RELEASED
+  assert gaussiansr.RELEASED == gaussian_design.RELEASED
 
 
 @pytest.fixture

@@ -127,6 +127,19 @@ def test_a_folder_is_upscaled_with_its_transparency(run, photos, tmp_path):
   assert clear[80, 101, 3] == pytest.approx(0.5025, abs=0.004)
 
 
+def test_hidden_colours_do_not_fringe_what_is_seen(run, tmp_path):
+  rows, columns = np.mgrid[:24, :24] - 11.5
+  disc = np.zeros((24, 24, 4), np.uint8)
+  disc[np.hypot(rows, columns) < 8] = 255  # black where nothing is seen
+  images.save(tmp_path / 'a.png', disc)
+  run(tmp_path / 'a.png', tmp_path / 'b.png', 4.0)
+  found = images.load(tmp_path / 'b.png')
+  alpha = found[..., 3:]
+  assert alpha.min() == 0 and alpha.max() == 1
+  on_white = alpha * found[..., :3] + 1 - alpha
+  np.testing.assert_allclose(on_white, 1.0, atol=1 / 255)
+
+
 def test_a_folder_builds_its_prior_once(run, photos, tmp_path, monkeypatch):
   built, build = [], resolve.build
   monkeypatch.setattr(
@@ -210,12 +223,12 @@ def test_a_field_meets_any_size_itself_tile_by_tile(
 ):
   whole, told = fields.parts, []
 
-  def parts(*args, on_tile, **keys):
+  def parts(*args, on_part, **keys):
     def listen(done, total):
       told.append((*args[3:], done, total))
-      on_tile(done, total)
+      on_part(done, total)
 
-    return whole(*args, **keys, tile=5, on_tile=listen)
+    return whole(*args, **keys, tile=5, on_part=listen)
 
   monkeypatch.setattr(fields, 'parts', parts)
   ramps = FieldNetwork(

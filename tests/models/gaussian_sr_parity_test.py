@@ -17,7 +17,7 @@ import pytest
 
 from sr3d_jax import image, kernel_bank, tile_splat
 from sr3d_jax.io import paths, pth, weights
-from sr3d_jax.models import gaussian_sr
+from sr3d_jax.models import gaussian_design, gaussian_sr
 from sr3d_jax.types import Queries
 
 FIXTURES = pathlib.Path(__file__).parents[1] / 'fixtures' / 'field_networks'
@@ -46,7 +46,7 @@ each_alt_case = pytest.mark.parametrize(
 
 def _network(choice, **sizes):
   return gaussian_sr.make(
-    **gaussian_sr.RELEASED | {'eval_select': CHOICES[choice]} | sizes
+    **gaussian_design.RELEASED | {'eval_select': CHOICES[choice]} | sizes
   )
 
 
@@ -147,7 +147,7 @@ def test_a_picture_depends_on_its_neighbours_where_tiles_share(average):
 
 
 def test_it_holds_as_many_numbers_as_published():
-  network = gaussian_sr.make(**gaussian_sr.RELEASED)
+  network = gaussian_sr.make(**gaussian_design.RELEASED)
   shapes = jax.eval_shape(network.init, jax.random.key(0))
   assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == 1_838_159
 

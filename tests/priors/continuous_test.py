@@ -9,7 +9,7 @@ import pytest
 
 from sr3d_jax import fields
 from sr3d_jax.io import weights as weight_files
-from sr3d_jax.models import gaussian_sr
+from sr3d_jax.models import gaussian_design
 from sr3d_jax.priors import continuous
 from sr3d_jax.types import Views
 
@@ -17,7 +17,7 @@ KEY = jax.random.key(0)
 FIXTURES = pathlib.Path(__file__).parents[1] / 'fixtures' / 'field_networks'
 ENCODER = {'channels': 4, 'num_blocks': 1, 'mean_shift': True}
 SIZES = {
-  'gaussian_sr': gaussian_sr.RELEASED
+  'gaussian_sr': gaussian_design.RELEASED
   | {
     'encoder': {'channels': 8, 'num_blocks': 2, 'mean_shift': True},
     'num_kernels': 9,
