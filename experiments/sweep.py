@@ -9,12 +9,12 @@ of a row. Writes results.json and table.md.
 """
 
 import re
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from absl import flags
 from ml_collections import config_flags
 
@@ -50,23 +50,17 @@ def columns(config: Any) -> Iterator[tuple[str, dict, float]]:
       yield f'{asked["name"]} x{scale:g}'.strip(), asked, scale
 
 
-def score(config: Any, section: dict, params: Any, squares: Any) -> dict:
-  """Mean PSNR of one trained network in each column."""
+def score(
+  config: Any,
+  squares: Sequence[np.ndarray],
+  upsampler: Callable[[dict], validate.Upsampler],
+) -> dict:
+  """Mean PSNR in each column of what the upsampler of its question makes."""
   found = {}
   for name, asked, scale in columns(config):
-    network = continuous.build(**{**section, **asked['network']})
-    shrinker = asked.get('shrinker', 'pillow')
-    values = validate.psnr(network, params, squares, scale, shrinker=shrinker)
-    found[name] = sum(values) / len(values)
-  return found
-
-
-def score_bicubic(config: Any, squares: Any) -> dict:
-  """What `score` gives for bicubic enlargement."""
-  found = {}
-  for name, asked, scale in columns(config):
-    shrinker = asked.get('shrinker', 'pillow')
-    values = validate.bicubic_psnr(squares, scale, shrinker=shrinker)
+    values = validate.psnr(
+      upsampler(asked), squares, scale, shrinker=asked.get('shrinker', 'pillow')
+    )
     found[name] = sum(values) / len(values)
   return found
 
@@ -79,17 +73,20 @@ def run_row(config: Any, row: dict, seed: int, folder: Path, squares) -> dict:
   chosen = variant(config, row)
   network = continuous.build(**chosen['network'])
   batches = {**chosen['batches'], 'seed': seed}
-  start = time.perf_counter()
   params = train.run(
     folder, network, prefetch.ahead(resolve.build('batches', batches)),
     train.adam(**chosen['optimizer']), seed=seed, **chosen['train'],
   )  # fmt: skip
+
+  def upsampler(asked):
+    network = continuous.build(**{**chosen['network'], **asked['network']})
+    return validate.by_network(network, params)
+
   entry = {
     'row': row['name'],
     'seed': seed,
     'parameters': sum(leaf.size for leaf in jax.tree.leaves(params)),
-    'seconds': round(time.perf_counter() - start, 1),
-    'psnr': score(config, chosen['network'], params, squares),
+    'psnr': score(config, squares, upsampler),
   }
   workdirs.write_json(folder / 'scores.json', entry)
   return entry
@@ -120,7 +117,7 @@ def run(config: Any, folder: Path) -> str:
   """Makes every row that is not there yet; returns the table."""
   squares = validate.crops(**config.validation)
   workdirs.claim_workdir(folder, config.to_dict())
-  bicubic = score_bicubic(config, squares)
+  bicubic = score(config, squares, lambda asked: validate.by_bicubic)
   entries = []
   for seed in config.seeds:
     for row in config.rows:

@@ -197,7 +197,7 @@ def _splat(
     queries.rows[0],
     queries.columns[0],
     chosen.kappa / 4 * queries.footprint[0],
-    radius=chosen.radius,
+    radius=gaussian_design.window(chosen),
   )
   means = found.values / jnp.maximum(found.weights, HOLE)[..., None]
   named = {

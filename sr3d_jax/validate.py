@@ -5,7 +5,8 @@ here differs by hundredths. All crops have one size, so that a scale compiles
 once.
 """
 
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from sr3d_jax.io import images as image_files
 from sr3d_jax.io import paths
 from sr3d_jax.types import FieldNetwork, Params
 
+Upsampler = Callable[[np.ndarray, int, int, float], np.ndarray]
 DRAWINGS = 'drawn:'  # begins the roots that need no files
 
 
@@ -28,7 +30,7 @@ def crops(
       'drawn:text' and 'drawn:charts'.
     size: of the squares, px.
     most: of each folder, in the order of names; None: all. Of a drawing there
-      are as many as this.
+      are as many as this, by default one.
 
   Returns:
     [size, size, 3] float32 in [0, 1] each.
@@ -41,7 +43,7 @@ def crops(
     files = image_files.list_images(paths.data_path(root))
     photos = (image_files.load(file)[..., :3] for file in files)
     large = (p for p in photos if min(p.shape[:2]) >= size)
-    squares += [_middle(p, size) for p, _ in zip(large, range(most or 10**9))]
+    squares += [_middle(p, size) for p in itertools.islice(large, most)]
   if not squares:
     raise ValueError(
       f'no photograph in {tuple(roots)} is {size} px wide and high: give '
@@ -50,40 +52,43 @@ def crops(
   return squares
 
 
+def by_bicubic(
+  lr: np.ndarray, height: int, width: int, scale: float
+) -> np.ndarray:
+  """Enlarges as every network has to do better."""
+  del scale
+  return np.asarray(image.resize(lr, height, width), np.float32)
+
+
+def by_network(network: FieldNetwork, params: Params) -> Upsampler:
+  """Enlarges with a network."""
+  return lambda lr, height, width, scale: fields.enlarge(
+    network, params, lr, height, width, scale=scale
+  )
+
+
 def psnr(
-  network: FieldNetwork,
-  params: Params,
+  upsample: Upsampler,
   squares: Iterable[np.ndarray],
   scale: float,
   *,
   shrinker: str = 'pillow',
 ) -> list[float]:
-  """PSNR of RGB of each square, dB, without a border of the scale."""
+  """PSNR of RGB of each square, dB, without a border of the scale.
+
+  Args:
+    upsample: (lr [h, w, 3], height, width, scale) -> [height, width, 3].
+    squares: [H, W, 3] in [0, 1] each.
+    scale: of the enlargement.
+    shrinker: what makes the low resolution, see `degrade`.
+  """
   border = int(np.ceil(scale))
   scores = []
   for lr, hr in frozen_pairs(squares, scale, shrinker=shrinker):
-    found = fields.enlarge(network, params, lr, *hr.shape[:2], scale=scale)
-    scores.append(_compare(np.clip(found, 0, 1), hr, border))
+    found = np.clip(upsample(lr, *hr.shape[:2], scale), 0, 1)
+    inner = (metrics.crop(x, border) for x in (found, hr))
+    scores.append(float(metrics.psnr(*inner)))
   return scores
-
-
-def bicubic_psnr(
-  squares: Iterable[np.ndarray], scale: float, *, shrinker: str = 'pillow'
-) -> list[float]:
-  """What `psnr` gives for bicubic enlargement."""
-  border = int(np.ceil(scale))
-  return [
-    _compare(
-      np.clip(image.resize(lr, *hr.shape[:2]), 0, 1).astype(np.float32),
-      hr,
-      border,
-    )
-    for lr, hr in frozen_pairs(squares, scale, shrinker=shrinker)
-  ]
-
-
-def _compare(found: np.ndarray, hr: np.ndarray, border: int) -> float:
-  return float(metrics.psnr(*(metrics.crop(x, border) for x in (found, hr))))
 
 
 def _drawn(word: str, size: int, most: int) -> list[np.ndarray]:

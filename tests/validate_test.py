@@ -29,6 +29,10 @@ def _bicubic():
   )
 
 
+def _upsampler(network):
+  return validate.by_network(network, {})
+
+
 def test_crops_are_the_middles_of_what_is_large_enough(tmp_path):
   ramp = np.arange(40 * 30 * 3).reshape(40, 30, 3) % 256
   for name, side in (('a', 30), ('b', 19), ('c', 30), ('d', 30)):
@@ -42,8 +46,11 @@ def test_crops_are_the_middles_of_what_is_large_enough(tmp_path):
 
 def test_a_network_that_interpolates_scores_as_bicubic(square):
   # Two of the pixels compared lie where beyond the border is asked for.
-  found = validate.psnr(_bicubic(), {}, [square], 2.0)
-  assert found == pytest.approx(validate.bicubic_psnr([square], 2.0), abs=0.5)
+  found, expected = (
+    validate.psnr(upsample, [square], 2.0)
+    for upsample in (_upsampler(_bicubic()), validate.by_bicubic)
+  )
+  assert found == pytest.approx(expected, abs=0.5)
 
 
 def test_a_shift_by_half_a_pixel_costs_decibels(square):
@@ -54,7 +61,7 @@ def test_a_shift_by_half_a_pixel_costs_decibels(square):
     )[None]
   )
   there, off = (
-    validate.psnr(x, {}, [square], 2.0)[0] for x in (network, shifted)
+    validate.psnr(_upsampler(x), [square], 2.0)[0] for x in (network, shifted)
   )
   assert off < there - 10
 
@@ -79,7 +86,7 @@ def test_areas_are_means(square):
 
 def test_a_shrinker_that_nobody_knows_is_told(square):
   with pytest.raises(ValueError, match=r"shrinker 'lanczos'.*pillow, matlab"):
-    validate.bicubic_psnr([square], 2.0, shrinker='lanczos')
+    validate.psnr(validate.by_bicubic, [square], 2.0, shrinker='lanczos')
 
 
 def test_one_seed_has_no_spread():

@@ -6,7 +6,8 @@
 Every decoder stands on one small encoder, 48 k parameters, and sees the same
 crops: about three minutes a row on one core, six where the whole fine grid is
 drawn (`released`, `head=grid`). What came out is in docs/results/gaussiansr.md.
-`e1,smoke` is a rehearsal.
+`e1,smoke` is a rehearsal. `ELSEWHERE` says which command asks the questions
+that need no rows of their own.
 """
 
 from ml_collections import ConfigDict
@@ -67,6 +68,16 @@ def _over(key: str, values: tuple, word: str) -> tuple:
   return tuple(_row(f'{word} {value:.3g}', {key: value}) for value in values)
 
 
+AUDIT = 'experiments.audit --config=configs/audits/gaussian_sr.py:'
+ELSEWHERE = {
+  'e6': 'experiments.train_gaussian_sr --config=configs/train/gaussian_sr.py:'
+  'paper,released',
+  'e8': AUDIT + 'usage',
+  'e9': 'experiments.paper_tables --config=configs/tables/gains.py',
+  'e11': AUDIT + 'film',
+  'e12': 'experiments.bench_fields',
+  'e15': AUDIT + 'uncertainty,back_projection',
+}
 EXACT_ROW = _row('exact', {})
 # Question: rows, and what else the sweep changes.
 EXPERIMENTS = {
@@ -81,7 +92,13 @@ EXPERIMENTS = {
     {'seeds': (0, 1)},
   ),
   # How many kernels? One tells what selection is worth.
-  'e2': (_over('num_kernels', (1, 10, 25, 50, 100, 200, 400, 900), 'K'), {}),
+  'e2': (
+    (
+      *_over('num_kernels', (1, 10, 25, 50, 100, 200, 400, 900), 'K'),
+      _row('K 100, not learnt', {}, optimizer={'rates': {'bank': 0.0}}),
+    ),
+    {},
+  ),
   # Two streams or one? No splatted channel is the true control.
   'e3': (_over('gaussian_channels', (0, 4, 8, 16, 24), 'splatted'), {}),
   # What is each defect worth?
@@ -104,7 +121,7 @@ EXPERIMENTS = {
       _row('trained to x6', {}, batches={'scales': (1.5, 2.0, 4.0, 6.0)}),
       _row('trained to x8', {}, batches={'scales': (1.5, 2.0, 4.0, 8.0)}),
     ),
-    {'scales': (1.3, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0, 12.0, 16.0, 24.0, 30.0)},
+    {'scales': (1.3, *range(2, 5), *range(6, 13, 2), 16, 18, 24, 30)},
   ),
   # What do wider kernels do to a trained network?
   'e10': (
@@ -153,6 +170,8 @@ def get_config(arg: str = '') -> ConfigDict:
   """Returns one experiment; e1 by default."""
   words = arg.split(',')
   name = words[0] if words[0] not in ('', 'smoke') else 'e1'
+  if name in ELSEWHERE:
+    raise ValueError(f'{name} is no sweep: run python -m {ELSEWHERE[name]}')
   if name not in EXPERIMENTS:
     raise ValueError(
       f'unknown experiment {name!r}: choose from {", ".join(EXPERIMENTS)}'

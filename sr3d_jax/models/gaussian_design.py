@@ -7,6 +7,7 @@ authors released it, with its defects (D1 to D13 of the results).
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,6 +31,7 @@ RELEASED = {
   'skip': False,
   'ensemble': 'none',
 }
+GREATEST_SHIFT = 2  # coarse px, by which the released centres are off
 WORDS = {
   'splat': ('exact', 'tiles'),
   'centre': ('half_pixel', 'released'),
@@ -65,7 +67,8 @@ class Design:
     max_rho: greatest correlation there. A needle leaves holes between pixels.
     kappa: how much of the pixel asked for widens the kernels: 1/3 is its
       variance, 0 samples points.
-    radius: of the window, px: at least 3 times the greatest sigma.
+    radius: of the window, px; None: 3 times the greatest sigma, beyond which
+      a thousandth is left out.
     offsets: whether kernels may leave their pixel's centre, by half a pixel.
     cubic: of the bicubic stream, see `sampling.bicubic`.
     head: 'query': features are asked for where the colour is; 'grid': on the
@@ -95,7 +98,7 @@ class Design:
   sigmas: tuple[float, float] = (0.3, 1.0)
   max_rho: float = 0.7
   kappa: float = 1 / 3
-  radius: int = 3
+  radius: int | None = None
   offsets: bool = False
   cubic: float = -0.5
   head: str = 'query'
@@ -126,6 +129,14 @@ def choose(**design: Any) -> Design:
       )
   _check_sizes(chosen)
   return chosen
+
+
+def window(design: Design) -> int:
+  """Radius of what one position sums up, coarse px."""
+  radius = design.radius
+  if radius is None:
+    radius = math.ceil(3 * design.sigmas[1])
+  return radius + (design.centre == 'released') * GREATEST_SHIFT
 
 
 def _check_sizes(design: Design) -> None:

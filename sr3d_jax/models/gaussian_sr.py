@@ -43,7 +43,6 @@ OLD_NAMES = (*NAMES, (r'^dec\.', 'fc.'))
 RELEASED_MESH = (0.2, 3.0)
 MAX_RHO = 0.99
 START_OPACITY = 1.0  # before the sigmoid
-GREATEST_SHIFT = 2  # coarse px, by which the released centres are off
 
 
 def make(**design: Any) -> FieldNetwork:
@@ -72,7 +71,7 @@ def _halo(design: Design) -> int | None:
   """Coarse pixels around a query that its colour depends on."""
   if design.splat == 'tiles' or design.head == 'grid' or design.average:
     return None
-  window = design.radius + (design.centre == 'released') * GREATEST_SHIFT
+  window = gaussian_design.window(design)
   # The selector looks one pixel further than the encoder.
   return encoders.make(**design.encoder).radius + 1 + max(window, 2)
 
@@ -192,7 +191,7 @@ class _GaussianSR(nn.Module):
       jnp.broadcast_to(x, (batch, *x.shape[1:]))
       for x in (queries.rows, queries.columns, queries.footprint)
     )
-    radius, offsets = d.radius, features.get('offsets')
+    offsets = features.get('offsets')
     if d.units == 'hr':  # free, where tiles need no covariance
       shapes = shapes._replace(rho=jnp.clip(shapes.rho, -MAX_RHO, MAX_RHO))
     covariances = shapes.covariances()
@@ -201,13 +200,12 @@ class _GaussianSR(nn.Module):
     if d.centre == 'released':
       shift = tile_splat.released_shift(footprint, height, width)
       offsets = shift if offsets is None else shift + offsets
-      radius += GREATEST_SHIFT
 
     @jax.vmap
     def sums(values, covariances, opacities, offsets, rows, columns, footprint):
       return accumulate(
         values, covariances, opacities, rows, columns, footprint,
-        radius=radius, offsets=offsets,
+        radius=gaussian_design.window(d), offsets=offsets,
       )  # fmt: skip
 
     field = weights = 0
@@ -242,7 +240,9 @@ class _Bank(nn.Module):
     rows = self.param('sigma_x', lambda key: start(0))
     columns = self.param('sigma_y', lambda key: start(1))
     rho = self.param('rho', lambda key: jnp.zeros((num, 1)))[:, 0]
-    opacity = self.param('opacity', lambda key: jnp.full((num, 1), opacity))
+    opacity = self.param(
+      'opacity', lambda key: jnp.full((num, 1), opacity, jnp.float32)
+    )
     if is_free:
       return Shapes(rows, columns, rho, opacity[:, 0])
     return Shapes(

@@ -90,6 +90,11 @@ def test_the_released_rows_are_the_released_network():
   assert gaussiansr.RELEASED == gaussian_design.RELEASED
 
 
+def test_a_question_without_rows_names_its_command():
+  with pytest.raises(ValueError, match='e8 is no sweep'):
+    gaussiansr.get_config('e8')
+
+
 @pytest.fixture
 def config(photos):
   """Two rows of seconds."""
@@ -102,7 +107,7 @@ def config(photos):
     {'name': 'LIIF', 'network': {'name': 'liif', 'hidden': (4,)} | TINY},
   )
   config.asked = config.asked[:1] + config.asked[-1:]
-  config.training.batches.roots = (str(photos),)
+  config.training.batches.update(roots=(str(photos),), scales=(2.0,))
   config.validation.update(roots=(str(photos),), size=32)
   return config
 
@@ -141,7 +146,7 @@ def test_a_sweep_goes_on_where_it_was_killed(load, config, tmp_path):
 def test_the_table_has_a_row_each_and_bicubic(load, config):
   sweep = load('sweep')
   squares = validate.crops(**config.validation)
-  bicubic = sweep['score_bicubic'](config, squares)
+  bicubic = sweep['score'](config, squares, lambda _: validate.by_bicubic)
   assert list(bicubic) == ['pillow x2', 'jpeg x2']
   assert bicubic['pillow x2'] > bicubic['jpeg x2'] + 1
   entries = [

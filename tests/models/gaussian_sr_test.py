@@ -322,6 +322,8 @@ def _at(params, path, new):
 def test_a_bank_starts_inside_of_its_bounds(sigmas):
   network = gaussian_sr.make(**SMALL, sigmas=sigmas)
   bank = network.init(KEY)['bank']
+  # of weak types: a training step would compile again after the first
+  assert not any(jax.typeof(leaf).weak_type for leaf in jax.tree.leaves(bank))
   assert all(jnp.all(jnp.abs(leaf) < 5) for leaf in jax.tree.leaves(bank))
 
 
