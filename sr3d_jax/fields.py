@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from sr3d_jax.types import Array, FieldNetwork, Params, Queries
@@ -24,6 +23,7 @@ TILE = 384  # coarse px, without the halo, of which more tiles need more
 BLOCKS = {'cpu': 96}
 BLOCK = 512
 WHOLE_BLOCK = 1024
+HORIZON = 1e-6  # of the greatest depth: nearer, a footprint leaves float32
 
 
 def grid(
@@ -45,36 +45,51 @@ def grid(
   )
 
 
-def warped(matrix: Array, new_height: int, new_width: int) -> Queries:
+def warped(matrix: np.ndarray, new_height: int, new_width: int) -> Queries:
   """The pixels of a picture seen through a homography.
+
+  A pixel that covers several coarse ones is sampled: GaussianSR widens its
+  kernels by the footprint, but sums no further than its window, so what is made
+  smaller than the coarse picture aliases.
 
   Args:
     matrix: [3, 3], from (column, row, 1) of the new picture, px, to those of
       the coarse one; a rotation, a shear or another scale an axis included.
+      Known while tracing: it is checked on the host.
     new_height: of the new picture.
     new_width: likewise.
 
   Returns:
     Queries [1, new_height, new_width], each with the footprint of its pixel.
+
+  Raises:
+    ValueError: some pixel looks at the horizon, or behind it.
   """
-  matrix = jnp.asarray(matrix, jnp.float32)
-
-  def source(position):
-    x, y, w = matrix @ jnp.append(position[::-1], 1.0)
-    return jnp.stack([y, x]) / w
-
-  def ask(position):
-    jacobian = jax.jacfwd(source)(position)
-    spread = jacobian @ jacobian.T
-    footprint = jnp.stack([spread[0, 0], spread[0, 1], spread[1, 1]])
-    return source(position), footprint
-
-  positions = jnp.stack(jnp.mgrid[:new_height, :new_width], axis=-1) + 0.5
-  places, footprint = jax.vmap(jax.vmap(ask))(positions)
+  swap = [1, 0, 2]
+  matrix = np.asarray(matrix, np.float64)[swap][:, swap]  # of (row, column, 1)
+  rows, columns = np.mgrid[:new_height, :new_width] + 0.5
+  y, x, depth = (a * rows + b * columns + c for a, b, c in matrix)
+  if not depth.min() > HORIZON * depth.max():
+    raise ValueError(
+      'a homography must see every pixel before its horizon, where the last of '
+      f'(x, y, w) is positive, got w from {depth.min():.3g} to '
+      f'{depth.max():.3g}: ask a smaller picture, or negate a matrix of which '
+      'all w are negative'
+    )
+  y, x = y / depth, x / depth
+  # d(y) = (d(y w) - y d(w)) / w, by row and by column; likewise d(x).
+  down, across = (
+    [(line[i] - place * matrix[2, i]) / depth for i in range(2)]
+    for line, place in zip(matrix, (y, x))
+  )
+  footprint = [
+    sum(p * q for p, q in zip(*pair))
+    for pair in ((down, down), (down, across), (across, across))
+  ]
   return Queries(
-    rows=places[None, ..., 0],
-    columns=places[None, ..., 1],
-    footprint=footprint[None],
+    rows=y[None].astype(np.float32),
+    columns=x[None].astype(np.float32),
+    footprint=np.stack(footprint, axis=-1)[None].astype(np.float32),
   )
 
 

@@ -101,15 +101,63 @@ def test_a_homography_that_scales_is_a_grid():
   )
 
 
+def test_a_tilted_pixel_is_as_large_as_its_corners_say():
+  matrix = np.array([[0.4, 0.1, 2.0], [-0.05, 0.3, 1.0], [0.004, 0.02, 0.9]])
+  found = fields.warped(matrix, 12, 9)
+
+  def place(row, column):
+    x, y, w = matrix @ [column, row, 1.0]
+    return np.array([y, x]) / w
+
+  for row, column in ((0, 0), (11, 3), (5, 8)):
+    r, c = row + 0.5, column + 0.5
+    expected = place(r, c)
+    jacobian = np.stack(
+      [
+        place(r + 1e-4, c) - place(r - 1e-4, c),
+        place(r, c + 1e-4) - place(r, c - 1e-4),
+      ],
+      axis=-1,
+    )
+    spread = (jacobian / 2e-4) @ (jacobian / 2e-4).T
+    at = (0, row, column)
+    np.testing.assert_allclose(
+      [found.rows[at], found.columns[at]], expected, rtol=1e-6
+    )
+    np.testing.assert_allclose(
+      found.footprint[at], spread[[0, 0, 1], [0, 1, 1]], rtol=1e-5
+    )
+
+
+def test_nothing_is_shown_from_behind_the_horizon():
+  # w = 1 - 0.1 row: the pixels of row 9 lie at w = 0.05, of row 10 at -0.05
+  matrix = np.array([[1.0, 0, 0], [0, 1, 0], [0, -0.1, 1]])
+  assert np.isfinite(fields.warped(matrix, 10, 6).footprint).all()
+  with pytest.raises(ValueError, match=r'before its horizon.* from -0.05 to'):
+    fields.warped(matrix, 11, 6)
+  matrix[2, 1] = -1 / 9.5  # the pixels of row 9 lie on it
+  with pytest.raises(ValueError, match='before its horizon'):
+    fields.warped(matrix, 10, 6)
+  with pytest.raises(ValueError, match='negate a matrix'):
+    fields.warped(-np.eye(3), 4, 4)
+
+
+def test_a_pixel_next_to_the_horizon_is_still_a_number():
+  # w from 2e-6 of the greatest on, the nearest that is answered
+  matrix = np.array([[1.0, 0, 0], [0, 1, 0], [0, -1, 3999.5 + 0.008]])
+  found = fields.warped(matrix, 4000, 2)
+  assert np.isfinite(found.footprint).all() and np.isfinite(found.rows).all()
+
+
 def test_a_rotated_picture_is_what_was_asked_for():
   # a quarter turn about the centre of 14 x 14, no scaling: rows become columns
   network = gaussian_sr.make(**SMALL)
   params = network.init(KEY)
-  image = jax.random.uniform(KEY, (1, 14, 14, 3))
-  quarter = jnp.asarray([[0.0, 1, 0], [-1, 0, 14], [0, 0, 1]])
-  features = network.encode(params, image)
-  turned = network.decode(params, features, fields.warped(quarter, 14, 14))
-  plain = network.decode(params, features, fields.grid(14, 14, 14, 14))
+  encode, decode = jax.jit(network.encode), jax.jit(network.decode)
+  features = encode(params, jax.random.uniform(KEY, (1, 14, 14, 3)))
+  quarter = np.array([[0.0, 1, 0], [-1, 0, 14], [0, 0, 1]])
+  turned = decode(params, features, fields.warped(quarter, 14, 14))
+  plain = decode(params, features, fields.grid(14, 14, 14, 14))
   # new (x, y) looks at old (y, 14 - x)
   np.testing.assert_allclose(
     turned[0], plain[0, ::-1].swapaxes(0, 1), atol=1e-5
