@@ -9,7 +9,10 @@ TESTS ?= tests
 INSTALLED := $(VENV)/.installed
 RUN := $(VENV)/bin/python -m
 
-.PHONY: quickstart test gpu lint clean
+.PHONY: install quickstart test gpu lint clean
+
+# What the others need, alone.
+install: $(INSTALLED)
 
 # One small capture, from low-resolution photos to a finer scene.
 quickstart: $(INSTALLED)
