@@ -1,4 +1,8 @@
-"""GaussianSR by the shipped weights, any scale; see sr3d_jax/weights."""
+"""GaussianSR by the shipped weights, any scale; see sr3d_jax/weights.
+
+With `--config.back_projections=1` or more the result is corrected to shrink to
+the picture that it was made of; whole, so in memory that grows with it.
+"""
 
 from ml_collections import ConfigDict
 
@@ -16,5 +20,6 @@ def get_config(arg: str = '') -> ConfigDict:
       'weights': 'shipped',
       'sizes': sizes,
       'scale': 4.0,
+      'back_projections': 0,
     }
   )

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from sr3d_jax import fields
+from sr3d_jax.backproject import back_project
 from sr3d_jax.io import paths, pth
 from sr3d_jax.io import weights as weight_files
 from sr3d_jax.models import gaussian_sr, liif, lte
@@ -36,6 +37,17 @@ def build(*, name: str, **sizes: Any) -> FieldNetwork:
       f'unknown network {name!r}: choose from {", ".join(NETWORKS)}'
     )
   return NETWORKS[name].make(**sizes)
+
+
+def find(section: Mapping[str, Any]) -> FieldNetwork | None:
+  """The network of a prior's section, where nothing but it makes the picture.
+
+  None for other priors, and for one that looks at the whole result again.
+  """
+  if section['name'] != 'continuous' or section.get('back_projections'):
+    return None
+  network = section.get('network', 'gaussian_sr')
+  return build(name=network, **(section.get('sizes') or {}))
 
 
 def published(
@@ -83,6 +95,7 @@ def make(
   weights: str | None,
   section: str | None = 'model.sd',
   sizes: Mapping[str, Any] | None = None,
+  back_projections: int = 0,
 ) -> SRPrior:
   """Makes the prior.
 
@@ -96,8 +109,15 @@ def make(
       it does not wrap them.
     sizes: keywords of the network's `make`, {} where None. GaussianSR as
       published wants those of `gaussian_design.RELEASED`.
+    back_projections: steps of `backproject` on each enlarged picture, so that
+      it shrinks to the one it was made of; they take the picture whole.
   """
   check_scale(scale)
+  if back_projections < 0:
+    raise ValueError(
+      f'back_projections must be at least 0, got {back_projections}: it is a '
+      'number of steps'
+    )
   net = build(name=network, **(sizes or {}))
 
   def init(key):
@@ -114,6 +134,9 @@ def make(
       fields.enlarge(net, params, image, height, width, scale=scale)
       for image in images
     ]
-    return jnp.clip(jnp.stack(enlarged), 0, 1)
+    enlarged = back_project(
+      jnp.stack(enlarged), images, num_steps=back_projections
+    )
+    return jnp.clip(enlarged, 0, 1)
 
   return one_shot(init, upsample, scale)

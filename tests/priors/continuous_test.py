@@ -1,17 +1,18 @@
 """What the prior of any scale reads: our own files and published ones."""
 
 import pathlib
+import types
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sr3d_jax import fields
+from sr3d_jax import fields, image, sampling
 from sr3d_jax.io import weights as weight_files
 from sr3d_jax.models import gaussian_design
 from sr3d_jax.priors import continuous
-from sr3d_jax.types import Views
+from sr3d_jax.types import FieldNetwork, Views
 
 KEY = jax.random.key(0)
 FIXTURES = pathlib.Path(__file__).parents[1] / 'fixtures' / 'field_networks'
@@ -68,6 +69,41 @@ def test_a_published_file_fills_its_network(network, file):
   np.testing.assert_allclose(found, jnp.clip(expected, 0, 1), atol=1e-5)
 
 
+def test_back_projections_explain_the_picture_they_are_of(monkeypatch):
+  ramps = FieldNetwork(
+    init=lambda key: {},
+    encode=lambda params, images: images,
+    decode=lambda params, features, queries: sampling.bilinear(
+      features[0], queries.rows[0], queries.columns[0]
+    )[None],
+    loss=None,
+    halo=1,
+  )
+  module = types.SimpleNamespace(make=lambda: ramps)
+  monkeypatch.setitem(continuous.NETWORKS, 'ramps', module)
+  lr = jax.random.uniform(KEY, (2, 9, 11, 3), minval=0.2, maxval=0.8)
+  misses = []
+  for steps in (0, 1, 3):
+    prior = continuous.make(
+      scale=2.5, network='ramps', weights=None, back_projections=steps
+    )
+    found = _enlarge(prior, {}, lr)
+    assert found.shape == (2, 22, 28, 3)
+    assert jnp.all((found >= 0) & (found <= 1))
+    misses.append(float(jnp.abs(image.resize(found, 9, 11) - lr).mean()))
+  assert misses[0] > 2 * misses[1] > 4 * misses[2]
+  with pytest.raises(ValueError, match='at least 0, got -1: it is a number'):
+    _prior('liif', 'liif', back_projections=-1)
+
+
+def test_a_field_is_asked_itself_where_nothing_comes_after_it():
+  section = {'name': 'continuous', 'network': 'liif', 'sizes': SIZES['liif']}
+  assert continuous.find(section).halo > 0
+  assert continuous.find({**section, 'back_projections': 0}) is not None
+  assert continuous.find({**section, 'back_projections': 1}) is None
+  assert continuous.find({'name': 'bicubic'}) is None
+
+
 def test_both_versions_of_the_keys_hold_the_same_weights():
   found, older = (
     _prior('gaussian_sr', file).init(KEY)
@@ -92,7 +128,7 @@ def test_what_training_saved_comes_back(tmp_path):
   ({'sizes': SIZES['gaussian_sr'] | {'hidden': (16, 16)}},
    r"they lack \['fc\.layers\.4\.bias', 'fc\.layers\.4\.weight'\]"),
   ({'sizes': SIZES['gaussian_sr'] | {'head': 'query'}},
-   r'coef\.weight .*published are gaussian_sr\.RELEASED'),
+   r'coef\.weight .*published are gaussian_design\.RELEASED'),
 ])  # fmt: skip
 def test_a_file_that_does_not_fit_says_why(wrong, message):
   prior = _prior('gaussian_sr', 'gaussian_sr_fc', **wrong)
