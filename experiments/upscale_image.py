@@ -8,39 +8,45 @@ result stands upright in any viewer; the rest of EXIF, the ICC profile and 16
 bits a channel are kept. Transparency is enlarged by bicubic beside the colours.
 In a folder, a picture that cannot be enlarged is told at the end and the others
 are. `--config` chooses another prior of configs/priors than `DEFAULT`.
+
+Memory is bounded, whatever the size, only with a prior that asks a field
+network with a halo, as the default does. Others, the published networks of one
+factor among them, take memory with the picture.
 """
 
 import collections
+import contextlib
 import functools
-import math
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from absl import flags
 from ml_collections import ConfigDict, config_flags
-from scipy import ndimage
 from tqdm import tqdm
 
-from sr3d_jax import cli, fields, files, image, resolve
+from sr3d_jax import cli, enlarge, fields, files, resolve
 from sr3d_jax.fields import Part
 from sr3d_jax.io import images as image_files
 from sr3d_jax.models.blocks import check_scale
 from sr3d_jax.priors import continuous
-from sr3d_jax.types import FieldNetwork, Params, SRPrior, Views
+from sr3d_jax.types import Params, SRPrior
 
 # The best prior whose weights come with a clone.
 DEFAULT = Path(__file__).parents[1] / 'configs' / 'priors' / 'gaussian_sr.py'
 FAILURES = (ValueError, OSError, FloatingPointError)
-_EXHAUSTED = 'RESOURCE_EXHAUSTED'  # as XLA says that memory is
 
-_CONFIG = config_flags.DEFINE_config_file('config', lock_config=True)
+_CONFIG = config_flags.DEFINE_config_file(
+  'config',
+  help_string='A prior of configs/priors; by default gaussian_sr, the only one '
+  'that enlarges a picture of any size in bounded memory.',
+  lock_config=True,
+)
 _INPUT = flags.DEFINE_string(
   'input', None, 'A PNG or JPEG, or a folder of them (not of its subfolders).'
 )
@@ -78,36 +84,6 @@ def parse_size(words: list[str] | None) -> tuple[int, int] | None:
   return int(words[0]), int(words[1])
 
 
-def target_size(
-  file: Path, height: int, width: int, scale: float, size: tuple | None
-) -> tuple[int, int]:
-  """The height and width that a picture is to have.
-
-  Args:
-    file: the picture, for what is told.
-    height: it has.
-    width: likewise.
-    scale: at least 1.
-    size: (height, width) instead, px; the factors may differ.
-  """
-  rows, columns = size or (scale * height, scale * width)
-  if rows < height or columns < width:
-    raise ValueError(
-      f'{file}: size {rows},{columns} is less than its own, {height},{width} '
-      '(height, width): a prior enlarges'
-    )
-  if rows * columns > image_files.MAX_PIXELS:
-    largest = math.sqrt(image_files.MAX_PIXELS / (height * width))
-    raise ValueError(
-      f'{file}: {columns:,.0f} x {rows:,.0f} px would be '
-      f'{rows * columns / 1e6:,.0f} megapixels, and at most '
-      f'{image_files.MAX_PIXELS / 1e6:,.0f} are made: scale '
-      f'{math.floor(100 * largest) / 100:.2f} is the largest for its '
-      f'{width} x {height} px'
-    )
-  return round(rows), round(columns)
-
-
 def pair(source: Path, target: Path) -> list[tuple[Path, Path]]:
   """Says where each picture goes; raises where one would replace another."""
   if not source.exists():
@@ -135,61 +111,16 @@ def pair(source: Path, target: Path) -> list[tuple[Path, Path]]:
   return [(file, target / f'{file.stem}.png') for file in found]
 
 
-def find_field(section: Mapping[str, Any]) -> FieldNetwork | None:
-  """The field that a prior asks, if it is one: a field knows any size."""
-  if section['name'] != 'continuous':
-    return None
-  network = continuous.NETWORKS[section.get('network', 'gaussian_sr')]
-  return network.make(**(section.get('sizes') or {}))
-
-
-def ask_prior(
-  prior: SRPrior, params: Params, colors: np.ndarray, height: int, width: int
-) -> Iterator[Part]:
-  """Enlarges [h, w, 3] to [height, width, 3], in one part.
-
-  The prior enlarges by the larger of the two factors; where they differ, the
-  other side is then shrunk.
-  """
-  key = jax.random.key(0)
-  views = Views(images=jnp.asarray(colors[None]), cameras=None)
-  state = prior.begin(params, key, views)
-  for i in range(prior.num_steps):
-    state, enlarged = prior.step(params, jax.random.fold_in(key, i), state, i)
-  if enlarged.shape[1:3] != (height, width):
-    enlarged = image.resize(enlarged, height, width)
-  yield Part(slice(height), slice(width), np.asarray(enlarged[0]))
-
-
-def ask_field(
-  net: FieldNetwork,
-  params: Params,
-  colors: np.ndarray,
-  height: int,
-  width: int,
-  scale: float | None,
-) -> Iterator[Part]:
-  """Enlarges [h, w, 3] to [height, width, 3], block by block, behind a bar."""
-  bar = tqdm(unit='block', leave=False, delay=1, dynamic_ncols=True)
-
-  def show(done: int, total: int) -> None:
-    bar.total = total
-    bar.update(done - bar.n)
-
-  with bar:
-    yield from fields.parts(
-      net, params, colors, height, width, scale=scale, on_part=show
-    )
-
-
-def make_enlarge(section: Any, scale: float, size: tuple | None) -> Callable:
+def make_ask(
+  section: dict[str, Any], scale: float, size: tuple | None
+) -> Callable[[np.ndarray, int, int], Iterator[Part]]:
   """Makes (colors [h, w, 3], height, width) -> parts of [height, width, 3].
 
   Args:
     section: of the prior.
     scale: of the pictures, or where they want a `size`, of the prior until it
       is known.
-    size: see `target_size`.
+    size: see `enlarge.target_size`.
   """
 
   @functools.lru_cache(maxsize=1)  # most of a folder ask for one scale
@@ -199,93 +130,72 @@ def make_enlarge(section: Any, scale: float, size: tuple | None) -> Callable:
 
   # At once: what is wrong with the prior is not wrong with each picture.
   _, params = build(scale)
-  net = find_field(section)
+  net = continuous.find(section)
+  if net is not None:
+    exact = scale if size is None else None
+    return behind_bar(functools.partial(fields.parts, net, params, scale=exact))
 
-  def enlarge(colors, height, width):
-    if net is not None:
-      exact = scale if size is None else None
-      return ask_field(net, params, colors, height, width, exact)
+  def ask(colors, height, width):
+    # Where the two factors differ, the other side is shrunk to its size.
     factors = height / colors.shape[0], width / colors.shape[1]
     prior = build(max(factors) if size else scale)
-    return ask_prior(*prior, colors, height, width)
+    return enlarge.by_prior(*prior, colors, height, width)
 
-  return enlarge
+  return ask
+
+
+def behind_bar(parts: Callable[..., Iterator[Part]]) -> Callable:
+  """Shows how much is done of `parts`, which tells `on_part`."""
+
+  def shown(colors, height, width):
+    bar = tqdm(unit='block', leave=False, delay=1, dynamic_ncols=True)
+
+    def show(done: int, total: int) -> None:
+      bar.total = total
+      bar.update(done - bar.n)
+
+    with bar:
+      yield from parts(colors, height, width, on_part=show)
+
+  return shown
+
+
+@contextlib.contextmanager
+def naming(file: Path) -> Iterator[None]:
+  """Says of which picture what cannot be."""
+  try:
+    yield
+  except FloatingPointError as error:
+    raise FloatingPointError(f'{file}: {error}') from error
+  except ValueError as error:
+    raise ValueError(f'{file}: {error}') from error
 
 
 def enlarge_file(
-  enlarge: Callable, file: Path, goal: Path, scale: float, size: Any
+  ask: Callable, file: Path, goal: Path, scale: float, size: tuple | None
 ) -> None:
   """Reads, enlarges and writes one picture; says what it made.
 
   Args:
-    enlarge: (colors [h, w, 3], height, width) -> parts of [height, width, 3].
+    ask: (colors [h, w, 3], height, width) -> parts of [height, width, 3].
     file: the picture.
     goal: where the result goes.
-    scale: see `target_size`.
+    scale: see `enlarge.target_size`.
     size: likewise.
   """
   with warnings.catch_warnings(record=True) as told:
     warnings.simplefilter('always')
-    picture = image_files.load(file)
+    pixels = image_files.load(file)
     metadata = image_files.load_metadata(file)
   for text in dict.fromkeys(str(x.message) for x in told):
     tqdm.write(f'warning: {text}', file=sys.stderr)
-  old_height, old_width, channels = picture.shape
-  height, width = target_size(file, old_height, old_width, scale, size)
-  image_files.check_target(goal, (height, width, channels), metadata)
-  try:
-    parts = enlarge(fill_hidden(picture)[..., :3], height, width)
-    levels = gather(parts, (height, width, channels), metadata.bits)
-    if channels == 4:
-      alpha = image.resize(jnp.asarray(picture[..., 3:]), height, width)
-      levels[..., 3:] = image_files.to_levels(alpha, metadata.bits)
-  except (MemoryError, jax.errors.JaxRuntimeError) as error:
-    if not isinstance(error, MemoryError) and _EXHAUSTED not in str(error):
-      raise
-    raise ValueError(
-      f'{file}: too little memory for {width} x {height} px: choose a smaller '
-      'scale'
-    ) from error
-  except FloatingPointError as error:
-    raise FloatingPointError(f'{file}: {error}') from error
+  with naming(file):
+    height, width = enlarge.target_size(*pixels.shape[:2], scale, size)
+  image_files.check_target(goal, (height, width, pixels.shape[2]), metadata)
+  with naming(file):
+    levels = enlarge.picture(ask, pixels, height, width, metadata.bits)
   image_files.save(goal, levels, metadata)
   tqdm.write(f'{goal}: {width} x {height}')
-
-
-def fill_hidden(picture: np.ndarray) -> np.ndarray:
-  """Gives pixels of no opacity the colour of the nearest that is seen.
-
-  Whatever colour they had would fringe the edges of what is enlarged.
-  """
-  hidden = picture[..., 3:] == 0
-  if not hidden.any() or hidden.all():
-    return picture
-  rows, columns = ndimage.distance_transform_edt(
-    hidden[..., 0], return_distances=False, return_indices=True
-  )
-  colors = picture[rows, columns, :3]
-  return np.concatenate([colors, picture[..., 3:]], axis=-1)
-
-
-def gather(
-  parts: Iterable[Part], shape: tuple[int, int, int], bits: int
-) -> np.ndarray:
-  """Puts colours together as the levels of a file, which are all that is kept.
-
-  Args:
-    parts: of the picture, as they come.
-    shape: (height, width, channels), of which the first three are filled.
-    bits: of a channel, 8 or 16.
-  """
-  levels = np.empty(shape, np.uint16 if bits == 16 else np.uint8)
-  for rows, columns, colors in parts:
-    if not np.isfinite(colors).all():
-      raise FloatingPointError(
-        'the network gave values that are not finite: its weights are broken, '
-        'or not those of this config'
-      )
-    levels[rows, columns, :3] = image_files.to_levels(colors, bits)
-  return levels
 
 
 def run(
@@ -308,14 +218,14 @@ def run(
   for _, goal in pairs:
     files.check_writable(goal)
 
-  enlarge = make_enlarge(section, scale, size)
+  ask = make_ask(section, scale, size)
   written, failed = [], []
   alone = len(pairs) == 1
   for file, goal in tqdm(
     pairs, unit='picture', dynamic_ncols=True, disable=alone
   ):
     try:
-      enlarge_file(enlarge, file, goal, scale, size)
+      enlarge_file(ask, file, goal, scale, size)
       written.append(goal)
     except FAILURES as error:
       if alone:

@@ -23,7 +23,7 @@ FLOORS = (
   'kernel_usage calibration films backproject',
   'models fit_step',
   'priors representations scenes batches fit train consolidate evaluate cli '
-  'resolve table benchmark standings validate bank_audits '
+  'resolve enlarge table benchmark standings validate bank_audits '
   'field_audits',
   'experiments',
 )
