@@ -14,12 +14,15 @@ A shape is the coarse picture, WIDTHxHEIGHT, and the scale. The ways are
 Each runs in a process of its own. A line has the shorter of two calls after a
 first one, the memory of the whole process at its peak, and what of that the
 first call took beyond what was there. Where XLA plans more than `--limit`, only
-its plan is printed. Weights are untrained, which costs the same.
+its plan is printed. Weights are noise, which costs the same.
 """
 
 import argparse
 import functools
+import importlib
 import json
+import math
+import re
 import resource
 import subprocess
 import sys
@@ -34,24 +37,10 @@ from sr3d_kernels.rasterize import bench, timing
 
 from sr3d_jax import fields
 from sr3d_jax.models import gaussian_design, gaussian_sr
-from sr3d_jax.types import Queries
+from sr3d_jax.priors import continuous
+from sr3d_jax.types import FieldNetwork, Params, Queries
 
 SHAPES = ('256x256,2', '256x256,4', '256x256,8')
-SIZES = {
-  'published': {},
-  'tiny': {
-    'encoder': {'name': 'edsr', 'channels': 32, 'num_blocks': 8},
-    'width': 128,
-    'hidden': (128, 128),
-  },
-  'smoke': {
-    'encoder': {'name': 'edsr', 'channels': 8, 'num_blocks': 1},
-    'num_kernels': 4,
-    'gaussian_channels': 4,
-    'width': 8,
-    'hidden': (8,),
-  },
-}
 CHUNK = 30_000
 ROUNDS = 2  # after the first call
 
@@ -79,17 +68,29 @@ class Way(NamedTuple):
 
 
 def parse_shape(text: str) -> Shape:
-  """Reads 'WIDTHxHEIGHT,scale'."""
-  size, _, scale = text.partition(',')
-  width, height = map(int, size.split('x'))
-  finer = (round(float(scale) * side) for side in (height, width))
-  return Shape(height, width, *finer, float(scale))
+  """Reads 'WIDTHxHEIGHT,scale'; what is wrong is an error of the flag's."""
+  found = re.fullmatch(r'(\d+)x(\d+),(\d+(?:\.\d+)?)', text)
+  width, height, scale = map(float, found.groups()) if found else (0, 0, 0)
+  if min(width, height, scale) < 1:
+    raise argparse.ArgumentTypeError(
+      'a shape is WIDTHxHEIGHT,scale as in 256x256,4, all at least 1, got '
+      f'{text}'
+    )
+  finer = (round(scale * side) for side in (height, width))
+  return Shape(int(height), int(width), *finer, scale)
+
+
+def trained_sizes(size: str) -> dict[str, Any]:
+  """Keywords of the network's `make` as the training of that size has them."""
+  module = importlib.import_module('configs.train.field_networks')
+  network = module.sized(size).network.to_dict()
+  return {key: network[key] for key in network.keys() - {'name'}}
 
 
 def exact(shape: Shape, sizes: dict[str, Any]) -> Way:
   """Tile by tile."""
   network = gaussian_sr.make(**sizes)
-  params = jax.jit(network.init)(jax.random.key(0))
+  params = _weights(network)
   image = _image(shape)
 
   def call():
@@ -103,7 +104,7 @@ def released(
 ) -> Way:
   """All pixels at once, or chunk by chunk."""
   network = gaussian_sr.make(**gaussian_design.RELEASED | sizes)
-  params = jax.jit(network.init)(jax.random.key(0))
+  params = _weights(network)
   image = jnp.asarray(_image(shape)[None])
   encode = jax.jit(network.encode).lower(params, image).compile()
   features = encode(params, image)
@@ -127,6 +128,11 @@ WAYS = {
   'exact': exact,
   'released': released,
   'chunks': functools.partial(released, chunk=CHUNK),
+}
+SIZES = {
+  'published': {},
+  'tiny': trained_sizes('tiny'),
+  'smoke': continuous.TINY['sizes'],
 }
 
 
@@ -186,24 +192,39 @@ def run(argv: list[str] | None = None) -> None:
   """Prints the machine, then every shape; or one cost, for `_alone`."""
   args = _parse(argv)
   if args.alone:
-    way = WAYS[args.ways[0]](parse_shape(args.shapes[0]), SIZES[args.size])
+    way = WAYS[args.ways[0]](args.shapes[0], SIZES[args.size])
     print(json.dumps(measure(way, args.limit * 2**30)))
     return
   bench.describe()
-  for text in args.shapes:
-    costs = {way: _alone(text, way, args) for way in args.ways}
-    report(parse_shape(text), costs)
+  for shape in args.shapes:
+    report(shape, {way: _alone(shape, way, args) for way in args.ways})
 
 
-def _alone(shape: str, way: str, args: argparse.Namespace) -> dict:
+def _alone(shape: Shape, way: str, args: argparse.Namespace) -> dict:
   """The cost of one way, in a process that has done nothing else."""
   command = [
     sys.executable, '-m', 'experiments.bench_fields', '--alone',
-    '--shapes', shape, '--ways', way, '--size', args.size,
-    '--limit', str(args.limit),
+    '--shapes', f'{shape.width}x{shape.height},{shape.scale}',
+    '--ways', way, '--size', args.size, '--limit', str(args.limit),
   ]  # fmt: skip
   done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
   return json.loads(done.stdout.splitlines()[-1])
+
+
+def _weights(network: FieldNetwork) -> Params:
+  """Noise, since to initialise a network compiles for longer than it draws.
+
+  Of the size that initial weights have: sines of huge numbers cost more.
+  """
+  generator = np.random.default_rng(0)
+
+  def draw(like):
+    fan_in = math.prod(like.shape[:-1]) if like.ndim > 1 else like.size
+    noise = generator.standard_normal(like.shape) / math.sqrt(3 * fan_in)
+    return jnp.asarray(noise, like.dtype)
+
+  shapes = jax.eval_shape(network.init, jax.random.key(0))
+  return jax.tree.map(draw, shapes)
 
 
 def _image(shape: Shape) -> np.ndarray:
@@ -223,7 +244,11 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     description=__doc__, formatter_class=argparse.RawTextHelpFormatter
   )
   parser.add_argument(
-    '--shapes', nargs='+', default=SHAPES, help='such as 256x256,4'
+    '--shapes',
+    nargs='+',
+    type=parse_shape,
+    default=[parse_shape(text) for text in SHAPES],
+    help='such as 256x256,4',
   )
   parser.add_argument('--ways', nargs='+', default=list(WAYS), choices=WAYS)
   parser.add_argument('--size', default='published', choices=SIZES)

@@ -2,27 +2,27 @@
 
 import json
 
-import jax
 import numpy as np
+import pytest
 
+from configs.train import field_networks
 from experiments import bench_fields
-from sr3d_jax import fields
-from sr3d_jax.models import gaussian_design, gaussian_sr
+from sr3d_jax.models import gaussian_sr
 
 SMOKE = bench_fields.SIZES['smoke']
 
 
 def test_a_chunk_is_the_first_pixels_of_the_whole():
-  network = gaussian_sr.make(**gaussian_design.RELEASED | SMOKE)
-  params = jax.jit(network.init)(jax.random.key(0))
-  image = np.full((1, 8, 8, 3), 0.4, np.float32)
-  features = jax.jit(network.encode)(params, image)
-  grid = fields.grid(8, 8, 16, 16, scale=2.0)
-  decode = jax.jit(network.decode)
-  whole = decode(params, features, grid)
-  chunk = decode(params, features, bench_fields.first_of(grid, 40))
+  shape = bench_fields.parse_shape('12x8,2')
+  whole, chunk = (
+    bench_fields.released(shape, SMOKE, chunk=chunk) for chunk in (None, 100)
+  )
+  assert [number for _, number in whole.calls] == [1, 1]
+  assert [number for _, number in chunk.calls] == [1, 4]  # of 384 pixels
+  colors = whole.calls[1][0]().reshape(-1, 3)
+  assert np.std(colors) > 0.01
   np.testing.assert_allclose(
-    chunk[0], whole.reshape(-1, 3)[:40], rtol=1e-5, atol=1e-6
+    chunk.calls[1][0]()[0], colors[:100], rtol=1e-5, atol=1e-6
   )
 
 
@@ -42,11 +42,42 @@ def test_every_way_is_timed(capsys):
   assert lines[3].split()[1].startswith('~')
 
 
-def test_chunks_are_computed_from_one():
-  way = bench_fields.released(
-    bench_fields.parse_shape('12x8,2'), SMOKE, chunk=100
+@pytest.mark.parametrize(
+  'text', ['256x256', '256,4', '256x256,', 'x256,4', '8x8,0.5', '0x8,4', 'a']
+)
+def test_a_shape_that_is_none_is_an_error_of_the_command_line(text, capsys):
+  with pytest.raises(SystemExit) as stopped:
+    bench_fields.run(['--shapes', '256x256,4', text])
+  assert stopped.value.code == 2
+  said, told = capsys.readouterr()
+  assert not said
+  assert told.splitlines()[-1].endswith(
+    'error: argument --shapes: a shape is WIDTHxHEIGHT,scale as in 256x256,4, '
+    f'all at least 1, got {text}'
   )
-  assert [number for _, number in way.calls] == [1, 4]
+
+
+def test_a_shape_reaches_the_process_that_times_it(monkeypatch):
+  asked = []
+
+  def start(command, **options):
+    asked.append(bench_fields._parse(command[3:]))
+    raise KeyboardInterrupt
+
+  monkeypatch.setattr(bench_fields.bench, 'describe', lambda: None)
+  monkeypatch.setattr(bench_fields.subprocess, 'run', start)
+  with pytest.raises(KeyboardInterrupt):
+    bench_fields.run(['--shapes', '170x113,3.3', '--size', 'tiny'])
+  (args,) = asked
+  assert args.shapes == [(113, 170, 373, 561, 3.3)]
+  assert (args.alone, args.ways, args.size) == (True, ['exact'], 'tiny')
+
+
+def test_tiny_is_what_training_calls_tiny():
+  network = field_networks.sized('tiny').network.to_dict()
+  assert network == {'name': 'gaussian_sr', **bench_fields.SIZES['tiny']}
+  for sizes in bench_fields.SIZES.values():
+    gaussian_sr.make(**sizes)
 
 
 def test_what_does_not_fit_is_not_run():
