@@ -6,11 +6,12 @@
 Writes tables.md, tables.csv and a plot of each table with several scales.
 Killed and run again, it goes on; a row is measured anew when its weights are
 others. A row without its weights and a set without its pictures are left out,
-with a line that says so.
+with a line that says so; without the weights of the reference nothing is made.
 """
 
 import collections
-from collections.abc import Mapping
+import functools
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,42 @@ from sr3d_jax import benchmark, cli, resolve, standings
 from sr3d_jax.files import write_whole
 from sr3d_jax.io import score_tables
 from sr3d_jax.io.score_tables import ScoreTable
+from sr3d_jax.types import SRPrior
+
+ANY_SCALE = 4.0  # weights do not depend on it
 
 _CONFIG = config_flags.DEFINE_config_file('config', lock_config=True)
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Where the results go.')
+
+
+def build(row: Mapping[str, Any], scale: float) -> SRPrior:
+  """Makes one row's prior at a scale."""
+  return resolve.build('priors', {**row['prior'], 'scale': scale})
+
+
+def with_weights(
+  rows: Iterable[Mapping[str, Any]], reference: str, seed: int
+) -> list[Mapping[str, Any]]:
+  """The rows whose weights are there; says which ones are not.
+
+  Raises:
+    FileNotFoundError: the reference is not among them.
+  """
+  found = []
+  for row in rows:
+    try:
+      build(row, ANY_SCALE).init(jax.random.key(seed))
+      found.append(row)
+    except FileNotFoundError as error:
+      print(f'{row["name"]} is left out: {error}', flush=True)
+  names = [row['name'] for row in found]
+  if reference not in names:
+    raise FileNotFoundError(
+      f'the reference {reference!r} is left out, and gains are over it: get '
+      'its weights, or choose as config.reference a row that has its own, of '
+      f'which there are {", ".join(names) or "none"}'
+    )
+  return found
 
 
 def measure_row(
@@ -35,10 +69,6 @@ def measure_row(
   seed: int,
 ) -> standings.Entries:
   """Scores one row's prior wherever a table has a column for it."""
-
-  def build(scale: float):
-    return resolve.build('priors', {**row['prior'], 'scale': scale})
-
   measured = [table for table in tables if table['measure'] is not None]
   wanted = collections.defaultdict(dict)
   for name, scale in (x for table in measured for x in table['columns']):
@@ -47,13 +77,8 @@ def measure_row(
   entries = []
   print(f'{row["name"]}:', flush=True)
   for scale, some in sorted(wanted.items()):
-    try:
-      build(scale).init(jax.random.key(seed))
-    except FileNotFoundError as error:
-      print(f'{row["name"]} is left out: {error}', flush=True)
-      return {}
     entries += benchmark.run(
-      build,
+      functools.partial(build, row),
       some,
       folder / 'rows' / row['name'].replace('/', '_'),
       scales=(scale,),
@@ -73,14 +98,15 @@ def run(config: Any, folder: Path) -> list[ScoreTable]:
       f'got {", ".join(names)} and {config.reference!r}'
     )
   sets = benchmark.find_sets(config.roots)
+  rows = with_weights(config.rows, config.reference, config.seed)
   entries = {
     row['name']: measure_row(row, sets, config.tables, folder, config.seed)
-    for row in config.rows
+    for row in rows
   }
   tables = [
     standings.collate(
       table,
-      config.rows,
+      rows,
       entries,
       reference=config.reference,
       labels=config.labels,

@@ -90,6 +90,32 @@ def test_the_reference_is_a_row(load, config, tmp_path):
   assert not (tmp_path / 'run').exists()
 
 
+def test_without_the_weights_of_the_reference_nothing_is_made(
+  load, config, tmp_path, capsys
+):
+  run = load('paper_tables')['run']
+  config.reference = 'lost'
+  told = r"'lost' is left out, .* own, of which there are bicubic, own"
+  with pytest.raises(FileNotFoundError, match=told):
+    run(config, tmp_path / 'run')
+  assert 'lost is left out: lost.npz' in capsys.readouterr().out
+  assert not (tmp_path / 'run').exists()
+
+
+def test_gains_of_a_sweep_that_was_not_run_are_an_error(
+  load, photos, tmp_path, capsys
+):
+  config = gains.get_config(str(tmp_path / 'e1'))
+  config.roots = (str(photos),)
+  told = "'LIIF' is left out, .* of which there are none"
+  with pytest.raises(FileNotFoundError, match=told):
+    load('paper_tables')['run'](config, tmp_path / 'run')
+  said = capsys.readouterr().out
+  for row in config.rows:
+    assert f'{row["name"]} is left out: {row["prior"]["weights"]}' in said
+  assert not (tmp_path / 'run').exists()
+
+
 @pytest.mark.parametrize('table', GAUSSIANSR.tables, ids=lambda t: t['name'])
 def test_published_figures_fit_and_measures_are_known(table):
   standings.published_rows(table)
