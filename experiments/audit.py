@@ -4,7 +4,7 @@
         --workdir=runs/audit
 
 Writes results.json and figures.md; run again, it goes on with the audits that
-are not there yet. LIIF and LTE have no bank: `back_projection` and `film` only.
+are not there yet. LIIF and LTE have no bank: `OF_FIELDS` only.
 """
 
 from collections.abc import Mapping
@@ -15,20 +15,36 @@ import jax
 from absl import flags
 from ml_collections import config_flags
 
-from sr3d_jax import bank_audits, cli, field_audits, resolve, validate
+from sr3d_jax import (
+  bank_audits,
+  cli,
+  field_audits,
+  resolve,
+  validate,
+  wave_audits,
+)
+from sr3d_jax.io import checkpoint, progress
 from sr3d_jax.io import workdir as workdirs
 from sr3d_jax.priors import continuous
+from sr3d_jax.types import FieldNetwork
 
 _CONFIG = config_flags.DEFINE_config_file('config', lock_config=True)
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Where the results go.')
 
-OF_FIELDS = ('back_projection', 'film')
+OF_FIELDS = {
+  'waves': wave_audits.waves,
+  'back_projection': field_audits.back_projection,
+  'film': field_audits.film,
+}
 
 
-def audit(word: str, config: Any, params: Any) -> dict:
+def audit(word: str, config: Any, network: FieldNetwork, params: Any) -> dict:
   """Runs one audit on the network and the pictures of the config."""
   section, prior = config.audits[word].to_dict(), config.prior.to_dict()
-  if word not in OF_FIELDS and prior['network'] != 'gaussian_sr':
+  if word in OF_FIELDS:
+    squares = validate.crops(**config.squares)
+    return OF_FIELDS[word](network, params, squares, **section)
+  if prior['network'] != 'gaussian_sr':
     raise ValueError(
       f'{word} asks a bank of kernels, and {prior["network"]} has none: choose '
       f'from {", ".join(OF_FIELDS)}'
@@ -42,10 +58,22 @@ def audit(word: str, config: Any, params: Any) -> dict:
     }
     return bank_audits.usage(params, sizes, strata, **section)
   squares = validate.crops(**config.squares)
-  if word in OF_FIELDS:
-    network = continuous.build(name=prior['network'], **sizes)
-    return getattr(field_audits, word)(network, params, squares, **section)
+  if word == 'training':
+    curves, kept = read_run(config.run)
+    flips = bank_audits.flips(kept, sizes, squares, **section)
+    return field_audits.unrest(curves) | {'flips': flips}
   return getattr(bank_audits, word)(params, sizes, squares, **section)
+
+
+def read_run(folder: str) -> tuple[dict[str, list], dict[int, Any]]:
+  """The curves of a training, and the parameters of its checkpoints."""
+  if not folder or not (Path(folder) / 'ckpts').is_dir():
+    raise ValueError(
+      f'the audit of training reads the checkpoints of a run, got {folder!r}: '
+      'give --config.run, a folder of experiments.train_gaussian_sr'
+    )
+  with checkpoint.Store(Path(folder) / 'ckpts') as store:
+    return progress.load_curves(folder), store.params()
 
 
 def lines(found: Mapping[str, Any], indent: str = '') -> list[str]:
@@ -65,11 +93,14 @@ def run(config: Any, folder: Path) -> dict:
   """Makes every audit that is not there yet; returns their figures."""
   prior = resolve.build('priors', config.prior)
   params = prior.init(jax.random.key(config.seed))
+  network = continuous.build(
+    name=config.prior.network, **(config.prior.to_dict()['sizes'] or {})
+  )
   workdirs.claim_workdir(folder, config.to_dict())
   results = workdirs.read_json(folder / 'results.json') or {}
   for word in config.audits:
     if word not in results:
-      results[word] = audit(word, config, params)
+      results[word] = audit(word, config, network, params)
       workdirs.write_json(folder / 'results.json', results)
   text = '\n'.join(lines({word: results[word] for word in config.audits}))
   (folder / 'figures.md').write_text(text + '\n')

@@ -4,7 +4,7 @@ Squares are [S, S, 3] as `validate.crops` cuts them. Every audit returns plain
 figures by name.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -16,6 +16,7 @@ from sr3d_jax import (
   calibration,
   degrade,
   fields,
+  kernel_bank,
   kernel_usage,
   metrics,
 )
@@ -23,12 +24,8 @@ from sr3d_jax.models import gaussian_design, gaussian_sr
 from sr3d_jax.types import Array, FieldNetwork, Params
 
 HOLE = 1e-3  # a total weight that is none
-FLAT = 8  # px of a constant picture, coarse, in which no border is felt
-FAR = 28  # px from a border, coarse, where a network has no halo to say
-SEAM = 7  # px between the seams of the released tiles, coarse
-LEAK = 3  # bins beside a peak that a Hann window spreads it over
 CORNER = 16  # px, coarse, in which holes are looked for
-
+PACE = 1000  # steps that flips are told for
 
 Design = Mapping[str, Any]  # keywords of `gaussian_sr.make`
 
@@ -41,39 +38,43 @@ def gates(
   scale: float = 4.0,
   hole_scale: float = 30.0,
 ) -> dict[str, float]:
-  """The signatures of a splat that fails.
+  """The signatures of a bank of kernels that fails.
 
   Returns:
-    'ripple': (max - min) / mean of an enlarged constant picture; 'lattice' and
-    'seams': spectral power at the coarse pixel and at 7 of them, by that of
-    their neighbours; 'holes': share of positions that no kernel reaches;
-    'hard': dB lost when each pixel takes its likeliest kernel alone; 'stream':
-    dB lost when the splatted channels trade places; 'taken': share of kernels
-    that are some pixel's likeliest; 'perplexity' of the mean usage, by their
-    number.
+    'holes': share of positions that no kernel reaches; 'hard': dB lost when
+    each pixel takes its likeliest kernel alone; 'stream': dB lost when the
+    splatted channels trade places; 'taken': share of kernels that are some
+    pixel's likeliest; 'perplexity' of the mean usage, by their number;
+    'entropy' of a pixel's chances, nats; 'drift': root mean square of what
+    training changed of the standard deviations, px.
   """
+  chosen = _check(design, weights=True)
   network = gaussian_sr.make(**design)
   pairs = degrade.frozen_pairs(squares, scale)
-  found = [
-    fields.enlarge(network, params, lr, *hr.shape[:2], scale=scale)
-    for lr, hr in pairs
-  ]
   lows = [lr for lr, _ in pairs]
-  corner = lows[0][:CORNER, :CORNER]
-  weights = _splat(params, design, corner, hole_scale)['weight']
-  chances, _ = _selection(params, design, lows)
-  num = chances.shape[-1]
-  as_is = _psnr(network, params, pairs, scale)
+
+  def enlarge(encode):
+    net = network._replace(encode=encode)  # whose decoder is compiled once
+    return [
+      fields.enlarge(net, params, lr, *hr.shape[:2], scale=scale)
+      for lr, hr in pairs
+    ]
+
+  found = enlarge(network.encode)
   hard = gaussian_sr.make(**{**design, 'eval_select': 'argmax'})
+  as_is = _psnr(found, pairs, scale)
+  corner = lows[0][:CORNER, :CORNER]
+  weights = _weigher(design, hole_scale)(params, corner)['weight']
+  chances, bank = _selection(params, design, lows)
+  num = chances.shape[-1]
   return {
-    'ripple': _ripple(network, params, scale),
-    'lattice': float(np.mean([_peak(x, scale) for x in found])),
-    'seams': float(np.mean([_peak(x, SEAM * scale) for x in found])),
     'holes': float(np.mean(weights < HOLE)),
-    'hard': as_is - _psnr(hard, params, pairs, scale),
-    'stream': as_is - _psnr(_traded(network), params, pairs, scale),
+    'hard': as_is - _psnr(enlarge(hard.encode), pairs, scale),
+    'stream': as_is - _psnr(enlarge(_traded(network)), pairs, scale),
     'taken': int(kernel_usage.num_taken(chances)) / num,
     'perplexity': float(kernel_usage.perplexity(chances.mean(axis=0)) / num),
+    'entropy': float(kernel_usage.entropy(chances).mean()),
+    'drift': _drift(bank, chosen.sigmas),
   }
 
 
@@ -88,7 +89,7 @@ def usage(
 
   Args:
     params: of the network.
-    design: of the network, with a selector.
+    design: of the network, with a bank in coarse pixels.
     strata: {name: squares} of kinds of pictures.
     scale: at which the pictures are made small.
 
@@ -97,6 +98,7 @@ def usage(
     chances, nats, 'anisotropy' and 'spread', px, of the mean usage,
     'divergence': {other: nats}}}.
   """
+  _check(design, weights=False)
   found = {}
   for name, squares in strata.items():
     pairs = degrade.frozen_pairs(squares, scale)
@@ -136,15 +138,17 @@ def uncertainty(
     'rank_correlation' of each predictor with the squared error, 'bins' of
     `calibration.reliability`, and their 'slope'.
   """
+  _check(design, weights=True)
   if len(squares) < 2:
     raise ValueError(
       'uncertainty fits on some pictures and judges on others, got '
       f'{len(squares)}: give 2 at least'
     )
   pairs = degrade.frozen_pairs(squares, scale)
+  network, weigh = gaussian_sr.make(**design), _weigher(design, scale)
   halves = []
   for half in (pairs[::2], pairs[1::2]):
-    parts = [_predictors(params, design, lr, hr, scale) for lr, hr in half]
+    parts = [_predictors(network, weigh, params, *x, scale) for x in half]
     halves.append({k: np.concatenate([p[k] for p in parts]) for k in parts[0]})
   targets = [half.pop('squares') for half in halves]
   names = tuple(halves[0])
@@ -162,6 +166,59 @@ def uncertainty(
   }
 
 
+def flips(
+  kept: Mapping[int, Params],
+  design: Design,
+  squares: Sequence[np.ndarray],
+  *,
+  scale: float = 4.0,
+) -> float:
+  """Whether pixels still change their kernels at the end of training.
+
+  Args:
+    kept: {step: parameters} of the checkpoints of a run, of which the last two
+      count.
+    design: of the network, with a bank in coarse pixels.
+    squares: that its selector is asked about.
+    scale: at which the pictures are made small.
+
+  Returns:
+    Share of pixels whose likeliest kernel changes, times 1000 by the steps
+    between: no less than in 1000 steps, in which some change back.
+  """
+  _check(design, weights=False)
+  if len(kept) < 2:
+    raise ValueError(
+      f'flips are told between two checkpoints, got those of {sorted(kept)}: '
+      'train for another chunk'
+    )
+  lows = [lr for lr, _ in degrade.frozen_pairs(squares, scale)]
+  first, last = sorted(kept)[-2:]
+  both = [_selection(kept[step], design, lows)[0] for step in (first, last)]
+  return float(kernel_usage.flips(*both)) * PACE / (last - first)
+
+
+def _check(design: Design, *, weights: bool) -> gaussian_design.Design:
+  """The design; raises where its bank, or its weights, cannot be asked."""
+  chosen = gaussian_design.choose(**design)
+  if not chosen.gaussian_channels:
+    raise ValueError(
+      'which kernels are taken is asked of a network that splats, got '
+      'gaussian_channels=0: it has no bank'
+    )
+  wanted = {'units': 'lr'}
+  if weights:
+    wanted |= {'splat': 'exact', 'centre': 'half_pixel'}
+  for option, word in wanted.items():
+    if getattr(chosen, option) != word:
+      raise ValueError(
+        f'this audit asks kernels of {option}={word!r}, got '
+        f'{getattr(chosen, option)!r}: sizes and weights are told in coarse '
+        'pixels, of exact kernels'
+      )
+  return chosen
+
+
 def _selection(
   params: Params, design: Design, lows: Sequence[np.ndarray]
 ) -> tuple[Array, kernel_usage.Shapes]:
@@ -170,96 +227,83 @@ def _selection(
   return chances.reshape(-1, chances.shape[-1]), bank
 
 
-def _splat(
-  params: Params, design: Design, lr: np.ndarray, scale: float
-) -> dict[str, np.ndarray]:
-  """What the kernels say of each fine pixel: {predictor: [H, W]}.
+def _weigher(design: Design, scale: float) -> Callable:
+  """Makes (params, lr [H, W, 3]) -> {predictor: map}, compiled once a size.
 
-  'weight' is the sum of the kernels' weights; 'entropy', nats, of the choice,
-  and 'spread', px, are means by them. Of a mixture the likeliest counts.
+  Of each fine pixel 'weight' is the sum of the kernels' weights; 'entropy',
+  nats, of the choice, and 'spread', px, are means by them.
   """
-  chosen = gaussian_design.Design(**design)
-  if (chosen.splat, chosen.units) != ('exact', 'lr'):
-    raise ValueError(
-      f'only exact kernels in coarse pixels have weights to ask for, got splat '
-      f'{chosen.splat!r} and units {chosen.units!r}'
-    )
-  features = gaussian_sr.make(**design).encode(params, jnp.asarray(lr[None]))
-  shapes = jax.tree.map(lambda x: x[0, ..., 0], features['shapes'])
-  chances, _ = gaussian_sr.selection(params, jnp.asarray(lr[None]), **design)
-  maps = [kernel_usage.entropy(chances[0]), kernel_usage.spread(shapes)]
-  height, width = (round(n * scale) for n in lr.shape[:2])
-  queries = fields.grid(*lr.shape[:2], height, width)
-  found = accumulate(
-    jnp.stack(maps, axis=-1),
-    shapes.covariances(),
-    shapes.opacity,
-    queries.rows[0],
-    queries.columns[0],
-    chosen.kappa / 4 * queries.footprint[0],
-    radius=gaussian_design.window(chosen),
-  )
-  means = found.values / jnp.maximum(found.weights, HOLE)[..., None]
-  named = {
-    'weight': found.weights, 'entropy': means[..., 0], 'spread': means[..., 1]
-  }  # fmt: skip
-  return {name: np.asarray(x) for name, x in named.items()}
+  chosen = gaussian_design.choose(**design)
+  network = gaussian_sr.make(**design)
+
+  @jax.jit
+  def weigh(params, lr):
+    chances, _ = gaussian_sr.selection(params, lr[None], **design)
+    features = jax.tree.map(lambda x: x[0], network.encode(params, lr[None]))
+    size = lr.shape[:2]
+    queries = fields.grid(*size, *(round(n * scale) for n in size))
+
+    def sums(shapes):
+      maps = [kernel_usage.entropy(chances[0]), kernel_usage.spread(shapes)]
+      return accumulate(
+        jnp.stack(maps, axis=-1), shapes.covariances(), shapes.opacity,
+        queries.rows[0], queries.columns[0],
+        chosen.kappa / 4 * queries.footprint[0],
+        radius=gaussian_design.window(chosen), offsets=features.get('offsets'),
+      )  # fmt: skip
+
+    shapes = jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), features['shapes'])
+    found = jax.tree.map(lambda x: x.sum(axis=0), jax.vmap(sums)(shapes))
+    means = found.values / jnp.maximum(found.weights, HOLE)[..., None]
+    return {
+      'weight': found.weights, 'entropy': means[..., 0], 'spread': means[..., 1]
+    }  # fmt: skip
+
+  return weigh
 
 
 def _predictors(
-  params: Params, design: Design, lr: np.ndarray, hr: np.ndarray, scale: float
+  network: FieldNetwork,
+  weigh: Callable,
+  params: Params,
+  lr: np.ndarray,
+  hr: np.ndarray,
+  scale: float,
 ) -> dict[str, np.ndarray]:
   """Predictors and 'squares', the squared error, of each pixel: [N]."""
-  network, border = gaussian_sr.make(**design), int(np.ceil(scale))
+  border = int(np.ceil(scale))
   found = fields.enlarge(network, params, lr, *hr.shape[:2], scale=scale)
-  maps = _splat(params, design, lr, scale)
+  maps = weigh(params, lr)
   maps['squares'] = np.mean((np.clip(found, 0, 1) - hr) ** 2, axis=-1)
   return {
-    name: metrics.crop(x[..., None], border).reshape(-1)
+    name: np.asarray(metrics.crop(x[..., None], border)).reshape(-1)
     for name, x in maps.items()
   }
 
 
-def _ripple(network: FieldNetwork, params: Params, scale: float) -> float:
-  """(max - min) / mean of an enlarged constant, far from its borders."""
-  far = FAR if network.halo is None else network.halo
-  size = FLAT + 2 * far
-  flat, new = np.full((size, size, 3), 0.5, np.float32), round(size * scale)
-  found = fields.enlarge(network, params, flat, new, new, scale=scale)
-  found = np.asarray(metrics.crop(found, int(np.ceil(far * scale))))
-  return float(np.max(np.ptp(found, axis=(0, 1)) / found.mean(axis=(0, 1))))
+def _drift(bank: kernel_usage.Shapes, sigmas: tuple[float, float]) -> float:
+  """Root mean square of the change of a bank's sigmas since its start, px."""
+  start = kernel_bank.mesh(len(bank.opacity), *kernel_bank.start_mesh(sigmas))
+  change = jnp.stack(
+    [bank.sigma_rows - start[0], bank.sigma_columns - start[1]]
+  )
+  return float(jnp.sqrt(jnp.mean(change**2)))
 
 
-def _psnr(network: FieldNetwork, params: Params, pairs, scale: float) -> float:
-  """Mean over pairs, dB of RGB, without a border of the scale."""
+def _psnr(pictures: Sequence[np.ndarray], pairs, scale: float) -> float:
+  """Mean of pictures for pairs, dB of RGB, without a border of the scale."""
   border, values = int(np.ceil(scale)), []
-  for lr, hr in pairs:
-    found = fields.enlarge(network, params, lr, *hr.shape[:2], scale=scale)
-    both = (metrics.crop(x, border) for x in (np.clip(found, 0, 1), hr))
-    values.append(float(metrics.psnr(*both)))
+  for found, (_, hr) in zip(pictures, pairs):
+    inner = (metrics.crop(x, border) for x in (np.clip(found, 0, 1), hr))
+    values.append(float(metrics.psnr(*inner)))
   return float(np.mean(values))
 
 
-def _traded(network: FieldNetwork) -> FieldNetwork:
-  """The network, each of its splatted channels in the place of the next."""
+def _traded(network: FieldNetwork) -> Callable:
+  """The encoder, each of its splatted channels in the place of the next."""
 
   def encode(params, images):
     features = network.encode(params, images)
     return features | {'values': jnp.roll(features['values'], 1, axis=-1)}
 
-  return network._replace(encode=encode)
-
-
-def _peak(picture: np.ndarray, period: float) -> float:
-  """Spectral power at a period, px, by the geometric mean around it."""
-  grey = picture.mean(axis=-1)
-  ratios = []
-  for rows in (grey, grey.T):
-    waves = np.fft.rfft(rows * np.hanning(rows.shape[1]), axis=1)
-    power = np.mean(np.abs(waves) ** 2, axis=0)
-    place = round(rows.shape[1] / period)
-    away = np.arange(LEAK, 2 * LEAK + 1)
-    around = np.concatenate([place - away, place + away])
-    around = around[(around > 0) & (around < len(power))]
-    ratios.append(power[place] / np.exp(np.mean(np.log(power[around]))))
-  return float(np.mean(ratios))
+  return encode

@@ -1,11 +1,11 @@
 """Asks a trained network what a mean PSNR of stills does not tell.
 
-Whether an enlarged picture explains the one it was made of, and whether films
-flicker. Every audit returns plain figures by name.
+Whether an enlarged picture explains the one it was made of, whether films
+flicker, whether training was calm. Every audit returns plain figures by name.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -118,6 +118,32 @@ def flicker(
     'warp_error': _levels(jnp.diff(aligned, axis=0)),
     'temporal_std': _levels(aligned - jnp.mean(aligned, axis=0)),
   }
+
+
+def unrest(curves: Mapping[str, Sequence[float | None]]) -> dict[str, float]:
+  """How calmly a network was trained.
+
+  Args:
+    curves: {scalar: mean of each chunk}, of a run.
+
+  Returns:
+    Of the later half of 'l1' and of 'gradient' each 'spread', the deviation
+    from a straight line by the mean, and 'spike', the greatest by the median.
+  """
+  found = {}
+  for name in ('l1', 'gradient'):
+    curve = [value for value in curves.get(name, ()) if value is not None]
+    late = np.array(curve[len(curve) // 2 :])
+    if len(late) < 3:
+      raise ValueError(
+        f'the later half of the curve of {name!r} must have 3 chunks at least, '
+        f'got {len(late)}: train anew, for longer'
+      )
+    steps = np.arange(len(late))
+    line = np.polyval(np.polyfit(steps, late, 1), steps)
+    found[f'{name} spread'] = float(np.std(late - line) / late.mean())
+    found[f'{name} spike'] = float(late.max() / np.median(late))
+  return found
 
 
 def _shoot(still, word: str, num_frames: int, speed: float, scale: float):

@@ -36,6 +36,11 @@ def num_taken(chances: Array) -> Array:
   return jnp.sum(counts > 0)
 
 
+def flips(chances: Array, other: Array) -> Array:
+  """Share of pixels whose likeliest shape differs: two [..., K] -> []."""
+  return jnp.mean(jnp.argmax(chances, axis=-1) != jnp.argmax(other, axis=-1))
+
+
 def anisotropy(shapes: Shapes) -> Array:
   """Longest by shortest standard deviation of each shape, at least 1: [...]."""
   rr, rc, cc = jnp.moveaxis(shapes.covariances(), -1, 0)

@@ -166,7 +166,8 @@ def _step(network, optimizer, ema_decay, state, key, batch):
     opt_state=opt_state,
     ema=optax.incremental_update(params, state.ema, 1 - decay),
   )
-  return state, scalars | {'loss': value}
+  norm = optax.tree.norm(grads)
+  return state, scalars | {'loss': value, 'gradient': norm}
 
 
 def _check_finite(scalars: dict[str, np.ndarray], start: int) -> None:

@@ -20,11 +20,11 @@ FLOORS = (
   'patches prefetch sampling kernel_bank sr3d_kernels',
   'render shards filters capture coarse trajectories density diffusion losses '
   'metrics optim degrade hessian lineage ordering warp fields tile_splat '
-  'kernel_usage calibration films backproject',
+  'kernel_usage calibration films backproject spectra',
   'models fit_step',
   'priors representations scenes batches fit train consolidate evaluate cli '
   'resolve enlarge table benchmark standings validate bank_audits '
-  'field_audits',
+  'field_audits wave_audits',
   'experiments',
 )
 FLOOR = {word: i for i, words in enumerate(FLOORS) for word in words.split()}

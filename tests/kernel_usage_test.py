@@ -30,6 +30,13 @@ def test_shapes_that_nobody_prefers_are_not_taken():
   assert kernel_usage.num_taken(chances) == 2
 
 
+def test_pixels_that_change_their_likeliest_shape_are_counted():
+  chances = jnp.array([[[0.6, 0.3], [0.5, 0.4]], [[0.1, 0.2], [0.2, 0.7]]])
+  other = jnp.array([[[0.5, 0.3], [0.3, 0.4]], [[0.1, 0.9], [0.2, 0.3]]])
+  assert kernel_usage.flips(chances, other) == 0.25
+  assert kernel_usage.flips(chances, chances) == 0
+
+
 def test_anisotropy_and_spread_see_every_axis():
   sigma = jnp.array([0.3, 0.5, 0.5])
   other = jnp.array([0.6, 0.5, 0.5])

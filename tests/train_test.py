@@ -44,7 +44,7 @@ def test_it_finds_the_line():
   state, scalars = _train(200)[-1]
   np.testing.assert_allclose(state.params['w'], TRUTH, atol=0.02)
   assert scalars['error'] < 0.02
-  assert set(scalars) == {'error', 'loss'}
+  assert set(scalars) == {'error', 'loss', 'gradient'}
 
 
 def test_a_resumed_run_repeats_the_uninterrupted_one():

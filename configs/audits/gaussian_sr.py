@@ -1,13 +1,15 @@
-"""What a trained GaussianSR does beside its PSNR: five audits, a word each.
+"""What a trained GaussianSR does beside its PSNR: audits, a word each.
 
     python -m experiments.audit --config=configs/audits/gaussian_sr.py \
         --workdir=runs/audit
 
-`gates` (6 signatures of a splat that fails), `usage` (which kernels print,
-charts, nature and buildings take), `uncertainty`, `back_projection` and `film`
-(flicker); none is all of them. Some minutes on two cores with the shipped
-weights; for others, set --config.prior.weights and --config.prior.sizes.
-`smoke` asks an untrained network.
+`waves` (ripple, lattice and seams that show; what is left of gratings),
+`gates` (signatures of a bank that fails), `usage` (which kernels print, charts,
+nature and buildings take), `uncertainty`, `back_projection`, `film` (flicker);
+none is all of these. `training` (flips of kernels at its end, leaps of loss and
+gradient) wants --config.run=runs/gaussian_sr, a training's folder. Some minutes
+on two cores with the shipped weights; for others, set --config.prior.weights
+and --config.prior.sizes. `smoke` asks an untrained network.
 """
 
 from ml_collections import ConfigDict
@@ -26,6 +28,7 @@ STRATA = {
   'charts': ('drawn:charts',),
 }
 AUDITS = {
+  'waves': {'scale': 4.0, 'cycles': (0.25, 0.5)},
   'gates': {'scale': 4.0, 'hole_scale': 30.0},
   'usage': {'scale': 4.0},
   'uncertainty': {'scale': 4.0, 'num_bins': 10},
@@ -36,6 +39,7 @@ AUDITS = {
     'num_frames': 8,
     'speed': 1.3,
   },
+  'training': {'scale': 4.0},
 }
 
 
@@ -47,13 +51,15 @@ def get_config(arg: str = '') -> ConfigDict:
     raise ValueError(
       f'unknown audit {unknown[0]!r}: choose from {", ".join(AUDITS)}'
     )
+  words = words or [word for word in AUDITS if word != 'training']
   config = ConfigDict(
     {
       'seed': 0,
       'prior': gaussian_sr.get_config(),
       'squares': SQUARES,
       'strata': STRATA,
-      'audits': {word: AUDITS[word] for word in words or AUDITS},
+      'audits': {word: AUDITS[word] for word in words},
+      'run': '',
     }
   )
   if 'smoke' in arg.split(','):

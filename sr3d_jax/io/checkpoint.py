@@ -17,7 +17,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
 
-from sr3d_jax.types import TrainState
+from sr3d_jax.types import Params, TrainState
 
 KEPT = 2  # the newest, and one to fall back on
 
@@ -69,6 +69,15 @@ class Store:
         f'checkpoint {step} in {self._manager.directory} does not have the '
         'shapes that this config asks for: use another --workdir'
       ) from error
+
+  def params(self) -> dict[int, Params]:
+    """The parameters alone of every checkpoint that is kept, by its step."""
+    return {
+      step: self._manager.restore(step, args=ocp.args.StandardRestore())[
+        'params'
+      ]
+      for step in self._manager.all_steps()
+    }
 
   def save(self, step: int, state: TrainState) -> None:
     """Writes checkpoint `step`; on failure the previous one survives."""

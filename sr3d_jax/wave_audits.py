@@ -1,0 +1,100 @@
+"""Asks a trained network what becomes of waves.
+
+Whether an enlarged picture shows the lattice that it was made on, and what is
+left of fine detail. Returns plain figures by name.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from sr3d_jax import degrade, fields, metrics, spectra
+from sr3d_jax.types import FieldNetwork, Params
+
+FLAT = 8  # px of a constant picture, coarse, in which no border is felt
+FAR = 28  # px from a border, coarse, where a network has no halo to say
+SEAM = 7  # px between the seams of the released tiles, coarse
+
+
+def waves(
+  network: FieldNetwork,
+  params: Params,
+  squares: Sequence[np.ndarray],
+  *,
+  scale: float = 4.0,
+  cycles: Sequence[float] = (0.25, 0.5),
+) -> dict[str, float]:
+  """What enlarged pictures repeat that they should not, and lose of detail.
+
+  Args:
+    network: any.
+    params: of the network.
+    squares: of one size, which shows two seams of released tiles.
+    scale: above 2, or the fine grid is too coarse to show the coarse one.
+    cycles: of gratings, a coarse pixel; 1/2 is the finest that it holds.
+
+  Returns:
+    'ripple': (max - min) / mean of an enlarged constant picture; 'lattice' and
+    'seams': spectral power at the coarse pixel and at 7 of them, by that of
+    their neighbours; 'gain at ...': amplitude of an enlarged grating by the
+    grating's; 'fine': energy of the enlarged squares beyond what coarse pixels
+    hold, by that of the true ones.
+  """
+  _check_waves(scale, min(min(x.shape[:2]) for x in squares))
+  pairs = degrade.frozen_pairs(squares, scale)
+  found = [
+    fields.enlarge(network, params, lr, *hr.shape[:2], scale=scale)
+    for lr, hr in pairs
+  ]
+  size = min(pairs[0][0].shape[:2])
+  fine = [
+    sum(spectra.fine_energy(x, scale) for x in pictures)
+    for pictures in (found, [hr for _, hr in pairs])
+  ]
+  return {
+    'ripple': _ripple(network, params, scale),
+    'lattice': float(np.mean([spectra.peak(x, scale) for x in found])),
+    'seams': float(np.mean([spectra.peak(x, SEAM * scale) for x in found])),
+    **{
+      f'gain at {f:g}': _gain(network, params, size, f, scale) for f in cycles
+    },
+    'fine': fine[0] / fine[1],
+  }
+
+
+def _check_waves(scale: float, size: int) -> None:
+  """Raises where squares of a size cannot show what `waves` looks for."""
+  if scale <= 2:
+    raise ValueError(
+      f'waves want a scale above 2, got {scale:g}: a grid of fine pixels that '
+      'coarse shows no wave of one coarse pixel'
+    )
+  if size < 2 * SEAM * scale:
+    raise ValueError(
+      f'squares must have {2 * SEAM * scale:g} px, two of {SEAM} coarse '
+      f'pixels, to show seams at scale {scale:g}, got {size}: give larger ones'
+    )
+
+
+def _ripple(network: FieldNetwork, params: Params, scale: float) -> float:
+  """(max - min) / mean of an enlarged constant, far from its borders."""
+  far = FAR if network.halo is None else network.halo
+  size = FLAT + 2 * far
+  flat, new = np.full((size, size, 3), 0.5, np.float32), round(size * scale)
+  found = fields.enlarge(network, params, flat, new, new, scale=scale)
+  found = np.asarray(metrics.crop(found, int(np.ceil(far * scale))))
+  return float(np.max(np.ptp(found, axis=(0, 1)) / found.mean(axis=(0, 1))))
+
+
+def _gain(
+  network: FieldNetwork, params: Params, size: int, cycles: float, scale: float
+) -> float:
+  """Contrast of an enlarged grating, mean over columns and rows."""
+  picture, new = spectra.grating(size, cycles), round(size * scale)
+  gains = []
+  for axes in ((0, 1, 2), (1, 0, 2)):
+    found = fields.enlarge(
+      network, params, picture.transpose(axes), new, new, scale=scale
+    )
+    gains.append(spectra.contrast(found.transpose(axes), cycles * size / new))
+  return float(np.mean(gains))
