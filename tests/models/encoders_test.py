@@ -12,7 +12,7 @@ from sr3d_jax.io import paths, pth, weights
 from sr3d_jax.models import encoders
 
 FIXTURES = pathlib.Path(__file__).parents[1] / 'fixtures' / 'image_networks'
-KEY = jax.random.key(0)
+KEY = jax.random.key(0, impl='unsafe_rbg')  # draws without much to compile
 NAMES = encoders.EDSR_NAMES + encoders.RDN_NAMES
 SMALL = {
   'edsr': dict(channels=3, num_blocks=2),

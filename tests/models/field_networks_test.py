@@ -19,7 +19,7 @@ from sr3d_jax.models import ensemble, liif, lte
 from sr3d_jax.types import Queries
 
 FIXTURES = pathlib.Path(__file__).parents[1] / 'fixtures' / 'field_networks'
-KEY = jax.random.key(0)
+KEY = jax.random.key(0, impl='unsafe_rbg')  # draws without much to compile
 ENCODER = {'channels': 4, 'num_blocks': 1, 'mean_shift': True}
 NARROW = {
   'liif': (liif, dict(encoder=ENCODER, hidden=(8, 6))),

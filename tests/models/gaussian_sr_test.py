@@ -14,7 +14,7 @@ from sr3d_jax.kernel_bank import Shapes
 from sr3d_jax.models import gaussian_design, gaussian_sr
 from sr3d_jax.types import Queries
 
-KEY = jax.random.key(0)
+KEY = jax.random.key(0, impl='unsafe_rbg')  # draws without much to compile
 SMALL = {
   'encoder': {'name': 'edsr', 'channels': 12, 'num_blocks': 1},
   'num_kernels': 9,

@@ -24,7 +24,7 @@ SIZES = dict(
   window=4,
   upsampler='pixelshuffledirect',
 )
-KEY = jax.random.key(0)
+KEY = jax.random.key(0, impl='unsafe_rbg')  # draws without much to compile
 BLOCKS = 'layers.0.residual_group.blocks'
 
 

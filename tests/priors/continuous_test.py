@@ -14,7 +14,7 @@ from sr3d_jax.models import gaussian_design
 from sr3d_jax.priors import continuous
 from sr3d_jax.types import FieldNetwork, Views
 
-KEY = jax.random.key(0)
+KEY = jax.random.key(0, impl='unsafe_rbg')  # draws without much to compile
 FIXTURES = pathlib.Path(__file__).parents[1] / 'fixtures' / 'field_networks'
 ENCODER = {'channels': 4, 'num_blocks': 1, 'mean_shift': True}
 SIZES = {

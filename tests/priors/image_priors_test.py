@@ -14,7 +14,7 @@ from sr3d_jax.models import rrdbnet
 from sr3d_jax.priors import bicubic, own, published
 from sr3d_jax.types import Views
 
-KEY = jax.random.key(0)
+KEY = jax.random.key(0, impl='unsafe_rbg')  # draws without much to compile
 FIXTURES = pathlib.Path(__file__).parents[1] / 'fixtures' / 'image_networks'
 RRDBNET = dict(
   network='rrdbnet',
