@@ -7,7 +7,7 @@ import pytest
 
 from sr3d_jax import fields, sampling
 from sr3d_jax.models import gaussian_sr
-from sr3d_jax.types import FieldNetwork
+from sr3d_jax.types import FieldNetwork, Queries
 
 KEY = jax.random.key(3, impl='unsafe_rbg')  # draws without much to compile
 SMALL = {
@@ -51,15 +51,20 @@ def test_a_halo_that_is_too_small_would_show():
   assert np.abs(tiled - whole).max() > 1e-4
 
 
-def test_the_halo_is_what_colours_depend_on():
-  network = gaussian_sr.make(**SMALL)
+@pytest.mark.parametrize('num_splatted', [4, 0])
+def test_the_halo_is_what_colours_depend_on(num_splatted):
+  network = gaussian_sr.make(**SMALL | {'gaussian_channels': num_splatted})
   params = network.init(KEY)
   image = jax.random.uniform(KEY, (41, 41, 3))
 
   def total(image):
-    queries = fields.grid(41, 41, 41, 41)
+    # pixel 20, off its centre: there a bicubic has two taps fewer
+    place = jnp.asarray([[20.8]])
+    queries = Queries(
+      rows=place, columns=place, footprint=jnp.ones((1, 1, 3)) / 4
+    )
     found = network.decode(params, network.encode(params, image[None]), queries)
-    return jnp.sum(found[0, 20, 20])
+    return jnp.sum(found)
 
   reach = np.abs(
     np.argwhere(jax.jit(jax.grad(total))(image).any(axis=-1)) - 20

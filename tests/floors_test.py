@@ -2,8 +2,8 @@
 
 A file imports only from lower floors, and files of one floor do not import each
 other, but for networks sharing `blocks`, `encoders`, `heads` and `ensemble`,
-the kernels their own files, `shards` projecting as `render` does, and `io`
-knowing the faintest splat that is drawn.
+GaussianSR knowing its design, the kernels their own files, `shards` projecting
+as `render` does, and `io` knowing the faintest splat that is drawn.
 """
 
 import ast

@@ -28,6 +28,7 @@ EXACT = {
   'cubic': -0.5,
   'kappa': 1 / 3,
   'noise': False,
+  'eval_select': None,
 }
 ENCODER = {'name': 'edsr', 'channels': 24, 'num_blocks': 4}
 LIIF = {'name': 'liif', 'encoder': ENCODER, 'hidden': (64, 64, 64)}
@@ -46,6 +47,7 @@ STEPS = {
   'cubic': 'cubic',
   'kappa': 'kappa',
   'D8 noise': 'noise',
+  'argmax': 'eval_select',
 }
 
 

@@ -79,11 +79,14 @@ def claim_workdir(folder: pathlib.Path, config: dict) -> None:
 
 
 def commit() -> str | None:
-  """The commit of the code that runs; None outside a checkout."""
+  """The commit of the code that runs; None outside a checkout.
+
+  Where tracked files differ from it, it ends with '-dirty'.
+  """
   here = pathlib.Path(__file__).parent
   try:
     done = subprocess.run(
-      ['git', 'rev-parse', '--short', 'HEAD'],
+      ['git', 'describe', '--always', '--dirty', '--exclude=*'],
       cwd=here,
       capture_output=True,
       text=True,

@@ -68,7 +68,7 @@ class Design:
     kappa: how much of the pixel asked for widens the kernels: 1/3 is its
       variance, 0 samples points.
     radius: of the window, px; None: 3 times the greatest sigma, beyond which
-      a thousandth is left out.
+      two thousandths at most are left out where units are 'lr'.
     offsets: whether kernels may leave their pixel's centre, by half a pixel.
     cubic: of the bicubic stream, see `sampling.bicubic`.
     head: 'query': features are asked for where the colour is; 'grid': on the
@@ -136,12 +136,15 @@ def window(design: Design) -> int:
   radius = design.radius
   if radius is None:
     radius = math.ceil(3 * design.sigmas[1])
-  return radius + (design.centre == 'released') * GREATEST_SHIFT
+  shift = (design.centre == 'released') * GREATEST_SHIFT
+  return radius + shift + bool(design.offsets)
 
 
 def _check_sizes(design: Design) -> None:
   """Raises for numbers and pairs of options that no network can have."""
   channels = encoders.make(**design.encoder).channels
+  if len(design.sigmas) != 2:
+    raise ValueError(f'sigmas must be two, px, got {design.sigmas}')
   low, high = design.sigmas
   modes = (design.select, design.eval_select or design.select)
   for is_wrong, message in (
@@ -158,6 +161,15 @@ def _check_sizes(design: Design) -> None:
       design.num_kernels < 1 or design.temperature <= 0,
       'num_kernels must be at least 1 and temperature positive, got '
       f'{design.num_kernels} and {design.temperature}',
+    ),
+    (
+      design.radius is not None
+      and (design.radius < 1 or design.radius != int(design.radius)),
+      f'radius must be a whole number from 1, or None, got {design.radius}',
+    ),
+    (
+      design.kappa < 0,
+      f'kappa must not be negative, got {design.kappa}',
     ),
     (
       not 0 < low < high,

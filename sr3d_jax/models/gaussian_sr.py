@@ -71,9 +71,11 @@ def _halo(design: Design) -> int | None:
   """Coarse pixels around a query that its colour depends on."""
   if design.splat == 'tiles' or design.head == 'grid' or design.average:
     return None
-  window = gaussian_design.window(design)
-  # The selector looks one pixel further than the encoder.
-  return encoders.make(**design.encoder).radius + 1 + max(window, 2)
+  reach = 2  # of the bicubic stream
+  if design.gaussian_channels:
+    # The selector looks one pixel further than the encoder.
+    reach = 1 + max(gaussian_design.window(design), reach)
+  return encoders.make(**design.encoder).radius + reach
 
 
 class _GaussianSR(nn.Module):

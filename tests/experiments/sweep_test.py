@@ -1,5 +1,6 @@
 """Sweeps: every row of every experiment traces, and a tiny one runs."""
 
+import dataclasses
 import itertools
 
 import jax
@@ -86,8 +87,11 @@ def test_a_bank_starts_within_its_bounds(load, word):
     assert sigmas[0] < low < high < sigmas[1], row['name']
 
 
-def test_the_released_rows_are_the_released_network():
+def test_the_ends_are_those_of_the_network_and_each_option_is_a_step():
   assert gaussiansr.RELEASED == gaussian_design.RELEASED
+  exact = dataclasses.asdict(gaussian_design.Design())
+  assert gaussiansr.EXACT.items() <= exact.items()
+  assert set(gaussiansr.STEPS.values()) == set(gaussian_design.RELEASED)
 
 
 def test_a_question_without_rows_names_its_command():

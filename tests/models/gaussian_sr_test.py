@@ -11,7 +11,7 @@ import pytest
 
 from sr3d_jax import fields
 from sr3d_jax.kernel_bank import Shapes
-from sr3d_jax.models import gaussian_design, gaussian_sr
+from sr3d_jax.models import gaussian_design, gaussian_sr, heads
 from sr3d_jax.types import Queries
 
 KEY = jax.random.key(0, impl='unsafe_rbg')  # draws without much to compile
@@ -246,6 +246,44 @@ def test_colours_do_not_step_between_pixels(ensemble, is_smooth):
   assert (jnp.max(jnp.abs(after - before)) < 2e-3) == is_smooth
 
 
+def test_at_a_pixel_s_centre_the_others_say_nothing():
+  _, params = _network({})
+  images = jax.random.uniform(KEY, (1, 14, 14, 3))
+  found = [
+    _enlarge(_network({'ensemble': word})[0], params, images, 14, 14)
+    for word in ('none', 'waves', 'colors')
+  ]
+  np.testing.assert_allclose(found[1], found[0], atol=1e-5)
+  np.testing.assert_allclose(found[2], found[0], atol=1e-5)
+
+
+def test_half_way_between_pixels_their_waves_count_alike():
+  network, params = _network({'skip': False, 'gaussian_channels': 0})
+  # features alike everywhere: what differs are the offsets from the pixels
+  features = {
+    'plain': jnp.ones((1, 4, 4, 12)),
+    'image': jnp.zeros((1, 4, 4, 3)),
+  }
+  queries = Queries(
+    rows=jnp.asarray([[2.0]]),
+    columns=jnp.asarray([[1.5]]),
+    footprint=jnp.asarray([[[0.25, 0.0, 0.25]]]),
+  )
+  coef, freq = (
+    params[name]['kernel'].sum(axis=0) + params[name]['bias']
+    for name in ('coef', 'freq')
+  )
+  phase = jnp.ones(2) @ params['phase']['kernel']  # a query of half a pixel
+  turns = [freq[::2] * offset + phase for offset in (1.0, -1.0)]
+  waves = sum(
+    jnp.concatenate([jnp.cos(jnp.pi * x), jnp.sin(jnp.pi * x)]) for x in turns
+  )
+  mlp = heads.MLP((16, 3), heads.gelu)
+  expected = mlp.apply({'params': params['dec']}, coef * waves / 2)
+  found = network.decode(params, features, queries)[0, 0]
+  np.testing.assert_allclose(found, (expected + 1) / 2, atol=1e-5)
+
+
 def test_one_compilation_serves_every_scale():
   network, params = _network(EXACT)
   decode = network.decode
@@ -337,20 +375,3 @@ def test_a_grid_network_wants_batches_of_one_scale():
   )
   with pytest.raises(ValueError, match='give batches of one scale each'):
     network.decode(params, features, queries)
-
-
-@pytest.mark.parametrize('wrong, message', [
-  ({'splat': 'fine'}, "splat must be exact or tiles, got 'fine'"),
-  ({'kernels': 3}, 'gaussian_sr knows no kernels: choose from .*num_kernels'),
-  ({'encoder': {'name': 'vgg'}}, "unknown encoder 'vgg'"),
-  ({'gaussian_channels': 65}, 'must be 0 to 64, .* got 65'),
-  ({'width': 7}, 'width must be even, cosines and sines, got 7'),
-  ({'num_kernels': 0}, 'num_kernels must be at least 1 .*, got 0 and 1'),
-  ({'temperature': 0.0}, 'temperature positive, got 100 and 0'),
-  ({'sigmas': (1.0, 1.0)}, 'a least and a greater one'),
-  ({'select': 'sfot', 'eval_select': 'argmax'}, "got .'sfot', 'argmax'"),
-  ({'splat': 'tiles', 'select': 'mixture'}, "or take splat='exact'"),
-])  # fmt: skip
-def test_a_design_that_does_not_exist_is_told(wrong, message):
-  with pytest.raises(ValueError, match=message):
-    gaussian_sr.make(**wrong)
