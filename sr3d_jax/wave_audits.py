@@ -29,19 +29,22 @@ def waves(
   Args:
     network: any.
     params: of the network.
-    squares: of one size, which shows two seams of released tiles.
+    squares: of one size, more than 6.5 times the 7 coarse pixels between the
+      seams of released tiles.
     scale: above 2, or the fine grid is too coarse to show the coarse one.
     cycles: of gratings, a coarse pixel; 1/2 is the finest that it holds.
 
   Returns:
     'ripple': (max - min) / mean of an enlarged constant picture; 'lattice' and
-    'seams': spectral power at the coarse pixel and at 7 of them, by that of
-    their neighbours; 'gain at ...': amplitude of an enlarged grating by the
+    'seams': how far the periods of a coarse pixel and of 7 of them stand out of
+    the enlarged squares' spectra, by how far they do of the true ones', 1 where
+    nothing is added; 'gain at ...': amplitude of an enlarged grating by the
     grating's; 'fine': energy of the enlarged squares beyond what coarse pixels
     hold, by that of the true ones.
   """
-  _check_waves(scale, min(min(x.shape[:2]) for x in squares))
+  check_waves(min(min(x.shape[:2]) for x in squares), scale)
   pairs = degrade.frozen_pairs(squares, scale)
+  true = [hr for _, hr in pairs]
   found = [
     fields.enlarge(network, params, lr, *hr.shape[:2], scale=scale)
     for lr, hr in pairs
@@ -49,12 +52,12 @@ def waves(
   size = min(pairs[0][0].shape[:2])
   fine = [
     sum(spectra.fine_energy(x, scale) for x in pictures)
-    for pictures in (found, [hr for _, hr in pairs])
+    for pictures in (found, true)
   ]
   return {
     'ripple': _ripple(network, params, scale),
-    'lattice': float(np.mean([spectra.peak(x, scale) for x in found])),
-    'seams': float(np.mean([spectra.peak(x, SEAM * scale) for x in found])),
+    'lattice': spectra.rise(found, true, scale),
+    'seams': spectra.rise(found, true, SEAM * scale),
     **{
       f'gain at {f:g}': _gain(network, params, size, f, scale) for f in cycles
     },
@@ -62,18 +65,17 @@ def waves(
   }
 
 
-def _check_waves(scale: float, size: int) -> None:
+def check_waves(size: int, scale: float) -> None:
   """Raises where squares of a size cannot show what `waves` looks for."""
   if scale <= 2:
     raise ValueError(
       f'waves want a scale above 2, got {scale:g}: a grid of fine pixels that '
       'coarse shows no wave of one coarse pixel'
     )
-  if size < 2 * SEAM * scale:
-    raise ValueError(
-      f'squares must have {2 * SEAM * scale:g} px, two of {SEAM} coarse '
-      f'pixels, to show seams at scale {scale:g}, got {size}: give larger ones'
-    )
+  # Of the squares, only what whole coarse pixels cover is enlarged.
+  size = round(int(size / scale + 1e-6) * scale)
+  for period in (scale, SEAM * scale):
+    spectra.check_period(size, period)
 
 
 def _ripple(network: FieldNetwork, params: Params, scale: float) -> float:

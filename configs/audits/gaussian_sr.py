@@ -68,7 +68,7 @@ def get_config(arg: str = '') -> ConfigDict:
 
 
 def _rehearse(config: ConfigDict) -> None:
-  """Drawings of 56 px, and a network of eight channels that knows nothing."""
+  """Drawings of 120 px, and a network of eight channels that knows nothing."""
   config.prior.weights = None
   config.prior.sizes = {
     'encoder': {'name': 'edsr', 'channels': 8, 'num_blocks': 1},
@@ -77,12 +77,14 @@ def _rehearse(config: ConfigDict) -> None:
     'width': 8,
     'hidden': (8,),
   }
-  config.squares.update(roots=('drawn:charts',), size=56, most=2)
+  config.squares.update(roots=('drawn:charts',), size=120, most=2)
   config.strata = {
     'text': ('drawn:text',),
     'charts': ('drawn:charts',),
   }
   for word, section in config.audits.items():
+    if word == 'waves':
+      section.scale = 2.5
     if word == 'film':
       section.update(motions=('pan',), num_frames=2)
     if word == 'gates':
