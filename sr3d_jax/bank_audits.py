@@ -27,12 +27,12 @@ HOLE = 1e-3  # a total weight that is none
 CORNER = 16  # px, coarse, in which holes are looked for
 PACE = 1000  # steps that flips are told for
 
-Design = Mapping[str, Any]  # keywords of `gaussian_sr.make`
+Options = Mapping[str, Any]  # keywords of `gaussian_sr.make`
 
 
 def gates(
   params: Params,
-  design: Design,
+  design: Options,
   squares: Sequence[np.ndarray],
   *,
   scale: float = 4.0,
@@ -80,7 +80,7 @@ def gates(
 
 def usage(
   params: Params,
-  design: Design,
+  design: Options,
   strata: Mapping[str, Sequence[np.ndarray]],
   *,
   scale: float = 4.0,
@@ -124,7 +124,7 @@ def usage(
 
 def uncertainty(
   params: Params,
-  design: Design,
+  design: Options,
   squares: Sequence[np.ndarray],
   *,
   scale: float = 4.0,
@@ -168,7 +168,7 @@ def uncertainty(
 
 def flips(
   kept: Mapping[int, Params],
-  design: Design,
+  design: Options,
   squares: Sequence[np.ndarray],
   *,
   scale: float = 4.0,
@@ -198,7 +198,7 @@ def flips(
   return float(kernel_usage.flips(*both)) * PACE / (last - first)
 
 
-def _check(design: Design, *, weights: bool) -> gaussian_design.Design:
+def _check(design: Options, *, weights: bool) -> gaussian_design.Design:
   """The design; raises where its bank, or its weights, cannot be asked."""
   chosen = gaussian_design.choose(**design)
   if not chosen.gaussian_channels:
@@ -220,14 +220,14 @@ def _check(design: Design, *, weights: bool) -> gaussian_design.Design:
 
 
 def _selection(
-  params: Params, design: Design, lows: Sequence[np.ndarray]
+  params: Params, design: Options, lows: Sequence[np.ndarray]
 ) -> tuple[Array, kernel_usage.Shapes]:
   """Chances of every pixel of pictures of one size, [N, K]; the bank, [K]."""
   chances, bank = gaussian_sr.selection(params, jnp.stack(lows), **design)
   return chances.reshape(-1, chances.shape[-1]), bank
 
 
-def _weigher(design: Design, scale: float) -> Callable:
+def _weigher(design: Options, scale: float) -> Callable:
   """Makes (params, lr [H, W, 3]) -> {predictor: map}, compiled once a size.
 
   Of each fine pixel 'weight' is the sum of the kernels' weights; 'entropy',
