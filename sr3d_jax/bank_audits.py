@@ -41,12 +41,13 @@ def gates(
   """The signatures of a bank of kernels that fails.
 
   Returns:
-    'holes': share of positions that no kernel reaches; 'hard': dB lost when
-    each pixel takes its likeliest kernel alone; 'stream': dB lost when the
-    splatted channels trade places; 'taken': share of kernels that are some
-    pixel's likeliest; 'perplexity' of the mean usage, by their number;
-    'entropy' of a pixel's chances, nats; 'drift': root mean square of what
-    training changed of the standard deviations, px.
+    'holes': share of positions, at `hole_scale` in the upper left 16 px of
+    every square, that no kernel reaches; 'hard': dB lost when each pixel takes
+    its likeliest kernel alone; 'stream': dB lost when the splatted channels
+    trade places; 'taken': share of kernels that are some pixel's likeliest;
+    'perplexity' of the mean usage, by their number; 'entropy' of a pixel's
+    chances, nats; 'drift': root mean square of what training changed of the
+    standard deviations, px.
   """
   chosen = _check(design, weights=True)
   network = gaussian_sr.make(**design)
@@ -63,12 +64,10 @@ def gates(
   found = enlarge(network.encode)
   hard = gaussian_sr.make(**{**design, 'eval_select': 'argmax'})
   as_is = _psnr(found, pairs, scale)
-  corner = lows[0][:CORNER, :CORNER]
-  weights = _weigher(design, hole_scale)(params, corner)['weight']
   chances, bank = _selection(params, design, lows)
   num = chances.shape[-1]
   return {
-    'holes': float(np.mean(weights < HOLE)),
+    'holes': _holes(_weigher(design, hole_scale), params, lows),
     'hard': as_is - _psnr(enlarge(hard.encode), pairs, scale),
     'stream': as_is - _psnr(enlarge(_traded(network)), pairs, scale),
     'taken': int(kernel_usage.num_taken(chances)) / num,
@@ -260,6 +259,14 @@ def _weigher(design: Options, scale: float) -> Callable:
     }  # fmt: skip
 
   return weigh
+
+
+def _holes(
+  weigh: Callable, params: Params, lows: Sequence[np.ndarray]
+) -> float:
+  """Share of the fine pixels in a corner of each picture without a weight."""
+  corners = (lr[:CORNER, :CORNER] for lr in lows)
+  return float(np.mean([weigh(params, x)['weight'] < HOLE for x in corners]))
 
 
 def _predictors(

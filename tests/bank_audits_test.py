@@ -94,6 +94,17 @@ def test_weights_follow_kernels_that_move():
   np.testing.assert_allclose(_weights(0.15), _expected(0.15), rtol=1e-4)
 
 
+def test_holes_are_looked_for_in_a_corner_of_every_square():
+  lows = [np.full((20, 20, 3), value) for value in (1.0, 1.0, 0.0)]
+  lows[1][16:] = 0  # beyond the corner
+  lows[1][:4, :16] = 0
+
+  def weigh(params, lr):
+    return {'weight': params * lr[..., 0]}
+
+  assert bank_audits._holes(weigh, 0.5, lows) == (0 + 1 / 4 + 1) / 3
+
+
 def test_all_pixels_that_change_their_kernel_are_counted():
   params = _params(DESIGN)
   params['selector'] = jax.tree.map(jnp.zeros_like, params['selector'])
