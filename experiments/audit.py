@@ -36,20 +36,35 @@ OF_FIELDS = {
   'back_projection': field_audits.back_projection,
   'film': field_audits.film,
 }
+OF_WEIGHTS = ('gates', 'uncertainty')  # that ask exact kernels alone
 
 
-def audit(word: str, config: Any, network: FieldNetwork, params: Any) -> dict:
-  """Runs one audit on the network and the pictures of the config."""
-  section, prior = config.audits[word].to_dict(), config.prior.to_dict()
+def check(word: str, config: Any) -> None:
+  """Raises where an audit cannot be made of what the config names."""
+  prior = config.prior.to_dict()
+  if word == 'waves':
+    wave_audits.check_waves(config.squares.size, config.audits.waves.scale)
   if word in OF_FIELDS:
-    squares = validate.crops(**config.squares)
-    return OF_FIELDS[word](network, params, squares, **section)
+    return
   if prior['network'] != 'gaussian_sr':
     raise ValueError(
       f'{word} asks a bank of kernels, and {prior["network"]} has none: choose '
       f'from {", ".join(OF_FIELDS)}'
     )
-  sizes = prior['sizes'] or {}
+  bank_audits.check(prior['sizes'] or {}, weights=word in OF_WEIGHTS)
+  if word == 'training':
+    curves, kept = read_run(config.run)
+    field_audits.unrest(curves)
+    bank_audits.check_kept(kept)
+
+
+def audit(word: str, config: Any, network: FieldNetwork, params: Any) -> dict:
+  """Runs one audit, which `check` lets pass, on the config's pictures."""
+  section = config.audits[word].to_dict()
+  if word in OF_FIELDS:
+    squares = validate.crops(**config.squares)
+    return OF_FIELDS[word](network, params, squares, **section)
+  sizes = config.prior.to_dict()['sizes'] or {}
   if word == 'usage':
     rest = {k: v for k, v in config.squares.items() if k != 'roots'}
     strata = {
@@ -91,17 +106,19 @@ def lines(found: Mapping[str, Any], indent: str = '') -> list[str]:
 
 def run(config: Any, folder: Path) -> dict:
   """Makes every audit that is not there yet; returns their figures."""
+  results = workdirs.read_json(folder / 'results.json') or {}
+  missing = [word for word in config.audits if word not in results]
+  for word in missing:  # of the last, too, before the first takes minutes
+    check(word, config)
   prior = resolve.build('priors', config.prior)
   params = prior.init(jax.random.key(config.seed))
   network = continuous.build(
     name=config.prior.network, **(config.prior.to_dict()['sizes'] or {})
   )
   workdirs.claim_workdir(folder, config.to_dict())
-  results = workdirs.read_json(folder / 'results.json') or {}
-  for word in config.audits:
-    if word not in results:
-      results[word] = audit(word, config, network, params)
-      workdirs.write_json(folder / 'results.json', results)
+  for word in missing:
+    results[word] = audit(word, config, network, params)
+    workdirs.write_json(folder / 'results.json', results)
   text = '\n'.join(lines({word: results[word] for word in config.audits}))
   (folder / 'figures.md').write_text(text + '\n')
   print(text)

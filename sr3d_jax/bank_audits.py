@@ -49,7 +49,7 @@ def gates(
     chances, nats; 'drift': root mean square of what training changed of the
     standard deviations, px.
   """
-  chosen = _check(design, weights=True)
+  chosen = check(design, weights=True)
   network = gaussian_sr.make(**design)
   pairs = degrade.frozen_pairs(squares, scale)
   lows = [lr for lr, _ in pairs]
@@ -97,7 +97,7 @@ def usage(
     chances, nats, 'anisotropy' and 'spread', px, of the mean usage,
     'divergence': {other: nats}}}.
   """
-  _check(design, weights=False)
+  check(design, weights=False)
   found = {}
   for name, squares in strata.items():
     pairs = degrade.frozen_pairs(squares, scale)
@@ -137,7 +137,7 @@ def uncertainty(
     'rank_correlation' of each predictor with the squared error, 'bins' of
     `calibration.reliability`, and their 'slope'.
   """
-  _check(design, weights=True)
+  check(design, weights=True)
   if len(squares) < 2:
     raise ValueError(
       'uncertainty fits on some pictures and judges on others, got '
@@ -185,19 +185,15 @@ def flips(
     Share of pixels whose likeliest kernel changes, times 1000 by the steps
     between: no less than in 1000 steps, in which some change back.
   """
-  _check(design, weights=False)
-  if len(kept) < 2:
-    raise ValueError(
-      f'flips are told between two checkpoints, got those of {sorted(kept)}: '
-      'train for another chunk'
-    )
+  check(design, weights=False)
+  check_kept(kept)
   lows = [lr for lr, _ in degrade.frozen_pairs(squares, scale)]
   first, last = sorted(kept)[-2:]
   both = [_selection(kept[step], design, lows)[0] for step in (first, last)]
   return float(kernel_usage.flips(*both)) * PACE / (last - first)
 
 
-def _check(design: Options, *, weights: bool) -> gaussian_design.Design:
+def check(design: Options, *, weights: bool) -> gaussian_design.Design:
   """The design; raises where its bank, or its weights, cannot be asked."""
   chosen = gaussian_design.choose(**design)
   if not chosen.gaussian_channels:
@@ -216,6 +212,15 @@ def _check(design: Options, *, weights: bool) -> gaussian_design.Design:
         'pixels, of exact kernels'
       )
   return chosen
+
+
+def check_kept(kept: Mapping[int, Params]) -> None:
+  """Raises where a run keeps too few checkpoints for `flips`."""
+  if len(kept) < 2:
+    raise ValueError(
+      f'flips are told between two checkpoints, got those of {sorted(kept)}: '
+      'train for another chunk'
+    )
 
 
 def _selection(

@@ -74,7 +74,7 @@ def check_waves(size: int, scale: float) -> None:
     )
   # Of the squares, only what whole coarse pixels cover is enlarged.
   size = round(int(size / scale + 1e-6) * scale)
-  for period in (scale, SEAM * scale):
+  for period in (SEAM * scale, scale):
     spectra.check_period(size, period)
 
 

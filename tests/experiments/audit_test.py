@@ -1,5 +1,7 @@
 """Audits of an untrained network on drawings."""
 
+import pathlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -108,21 +110,58 @@ def test_an_audit_of_training_wants_a_run(load, make_config, tmp_path):
   for folder in ('', str(tmp_path)):
     config.run = folder
     with pytest.raises(ValueError, match=r"got '.*': give --config\.run"):
-      load('audit')['audit']('training', config, None, None)
+      load('audit')['check']('training', config)
   assert 'training' not in config_file.get_config().audits
+
+
+def _no_run(config):
+  del config
+
+
+def _empty_run(config):
+  folder = pathlib.Path(config.prior.weights).parent / 'trained'
+  (folder / 'ckpts').mkdir(parents=True)
+  config.run = str(folder)
+
+
+def _no_bank(config):
+  config.prior.network, config.prior.sizes = 'liif', None
+
+
+def _other_units(config):
+  config.prior.sizes.units = 'hr'
+
+
+def _small_squares(config):
+  config.squares.size = 56
+
+
+@pytest.mark.parametrize(
+  'words, mistake, reason',
+  [
+    (('film', 'training'), _no_run, r"got '': give --config\.run"),
+    (('film', 'training'), _empty_run, "'l1' must have 3 chunks"),
+    ((), _no_bank, 'gates asks a bank.*liif has none'),
+    (('film', 'usage'), _other_units, "units='lr', got 'hr'"),
+    (('film', 'waves'), _small_squares, r'more than 113\.8 px, got 55'),
+  ],
+)
+def test_a_word_that_cannot_be_told_stops_before_the_first(
+  words, mistake, reason, load, make_config, tmp_path
+):
+  config, folder = make_config(*words), tmp_path / 'run'
+  with config.unlocked():
+    mistake(config)
+  with pytest.raises(ValueError, match=reason):
+    load('audit')['run'](config, folder)
+  # nothing binds the folder to what was wrong
+  assert not folder.exists()
 
 
 def test_an_audit_goes_on_with_what_is_missing(load, make_config, tmp_path):
   config = make_config('usage')
   workdir.write_json(tmp_path / 'results.json', {'usage': {'kept': 1.0}})
   assert load('audit')['run'](config, tmp_path) == {'usage': {'kept': 1.0}}
-
-
-def test_a_network_without_a_bank_is_not_asked_for_one(load, make_config):
-  config = make_config()
-  config.prior.network = 'liif'
-  with pytest.raises(ValueError, match=r'gates asks a bank.*liif has none'):
-    load('audit')['audit']('gates', config, None, None)
 
 
 def test_an_audit_that_nobody_knows_is_told():
