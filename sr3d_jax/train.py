@@ -124,7 +124,11 @@ def train(
       one device.
 
   Yields:
-    The state and the mean over the chunk of each scalar of the loss.
+    The state and the means over the chunk of each scalar of the loss, of the
+    'loss', and of 'gradient', the norm of the gradient before clipping.
+
+  Raises:
+    FloatingPointError: one of them, the gradient included, is not finite.
   """
   step = jax.jit(lambda *args: _step(network, optimizer, ema_decay, *args))
   start = int(state.step)
@@ -152,7 +156,10 @@ def _spread(state, mesh):
 
 
 def _step(network, optimizer, ema_decay, state, key, batch):
-  """One update of the parameters and of their average."""
+  """One update of the parameters and of their average; what to report.
+
+  That is the loss, its scalars and the norm of the gradient before clipping.
+  """
   step_key = jax.random.fold_in(key, state.step)
   loss = jax.value_and_grad(network.loss, has_aux=True)
   (value, scalars), grads = loss(state.params, step_key, batch)

@@ -85,6 +85,41 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_step():
     _train(20, batches=batches, chunk=10)
 
 
+def _train_on(loss, start, optimizer):
+  """Three steps, one a chunk, of a loss of the parameters alone."""
+  network = LINE._replace(
+    init=lambda key: start, loss=lambda params, key, batch: (loss(params), {})
+  )
+  state = train.init(KEY, network, optimizer)
+  return train.train(
+    KEY, network, _batch, optimizer, state, num_steps=3, chunk=1
+  )
+
+
+def test_the_gradient_is_told_as_it_was_before_clipping():
+  def loss(params):
+    return 3 * params['a'][0] ** 2 - 4 * params['b']
+
+  start = {'a': jnp.array([2.0]), 'b': jnp.array(5.0)}
+  optimizer = train.adam(learning_rate=0.1, num_steps=3, clip_norm=1e-3)
+  params = start
+  for state, scalars in _train_on(loss, start, optimizer):
+    norm = np.hypot(6 * params['a'][0], -4)  # by hand, along a and along b
+    np.testing.assert_allclose(scalars['gradient'], norm, rtol=1e-6)
+    np.testing.assert_allclose(scalars['loss'], loss(params), rtol=1e-6)
+    params = state.params
+  assert params['a'][0] < 2
+
+
+def test_a_gradient_that_is_not_finite_stops_though_the_loss_is():
+  def loss(params):  # 0, of infinite slope
+    return jnp.sqrt(jnp.sum(params['w'] ** 2))
+
+  optimizer = train.adam(learning_rate=0.1, num_steps=3, clip_norm=1.0)
+  with pytest.raises(FloatingPointError, match='gradient is nan at step 0'):
+    next(_train_on(loss, {'w': jnp.zeros(2)}, optimizer))
+
+
 def test_the_rate_rises_then_falls_to_nothing():
   optimizer = train.adam(learning_rate=1.0, num_steps=100, warmup=10)
   params = {'w': jnp.zeros(())}
