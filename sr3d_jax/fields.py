@@ -50,9 +50,9 @@ def warped(matrix: np.ndarray, new_height: int, new_width: int) -> Queries:
 
   A pixel that covers several coarse ones is sampled: GaussianSR widens its
   kernels by the footprint, but sums no further than its window, so what is made
-  smaller than the coarse picture aliases. Outside of the coarse picture nothing is
-  true: what is interpolated repeats the last pixel, the waves there run on, and
-  the splat takes the kernels that still reach, none beyond its window.
+  smaller than the coarse picture aliases. Outside of the coarse picture what is
+  interpolated repeats the last pixel, the waves run on, and the splat takes the
+  kernels that still reach, none beyond its window.
 
   Args:
     matrix: [3, 3], from (column, row, 1) of the new picture, px, to those of
