@@ -153,13 +153,19 @@ class _GaussianSR(nn.Module):
 
     def waves(offsets):
       angle = freq[..., ::2] * (2 * offsets[..., :1]) + phase
-      return heads.waves(angle + freq[..., 1::2] * (2 * offsets[..., 1:]))
+      return heads.cos_sin(angle + freq[..., 1::2] * (2 * offsets[..., 1:]))
+
+    def color(cos, sin):
+      return self.dec(coef * jnp.concatenate([cos, sin], axis=-1))
 
     found = [(corner.weights, waves(corner.offsets)) for corner in around]
     if self.design.ensemble == 'colors':
-      colors = sum(weight * self.dec(coef * x) for weight, x in found)
+      colors = sum(weight * color(*pair) for weight, pair in found)
     else:
-      colors = self.dec(coef * sum(weight * x for weight, x in found))
+      # Blended apart: to join each first takes a CPU five times as long.
+      weights, pairs = zip(*found)
+      blend = (sum(map(jnp.multiply, weights, x)) for x in zip(*pairs))
+      colors = color(*blend)
     return colors.astype(jnp.float32)
 
   def field(self, features: dict, queries: Queries) -> Array:

@@ -102,11 +102,12 @@ def gelu(x: Array) -> Array:
 
 def waves(turns: Array) -> Array:
   """[cos(pi turns), sin(pi turns)], side by side: [..., 2 C] of [..., C]."""
-  return jnp.concatenate(_cos_sin(turns), axis=-1)
+  return jnp.concatenate(cos_sin(turns), axis=-1)
 
 
 @jax.custom_jvp
-def _cos_sin(turns):
+def cos_sin(turns: Array) -> tuple[Array, Array]:
+  """cos(pi turns) and sin(pi turns)."""
   # 14 times as fast as `jnp.cos` and `jnp.sin` on a CPU, and closer: they are
   # given pi x, which was rounded.
   nearest = jnp.round(turns)
@@ -120,9 +121,9 @@ def _cos_sin(turns):
   return sign * cos, sign * x * sin
 
 
-@_cos_sin.defjvp
+@cos_sin.defjvp
 def _(turns, tangents):
-  cos, sin = _cos_sin(*turns)
+  cos, sin = cos_sin(*turns)
   (tangent,) = tangents
   tangent = math.pi * tangent
   return (cos, sin), (-sin * tangent, cos * tangent)
