@@ -5,11 +5,12 @@
 
 Every row sees the same crops, queries and steps. Rows are trained one by one
 and scored on fixed crops; killed and run again, the sweep goes on in the middle
-of a row. Writes results.json and table.md.
+of a row. One whose training diverges says so in the table, and the others go
+on. Writes results.json and table.md.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,51 +67,81 @@ def score(
 
 
 def run_row(config: Any, row: dict, seed: int, folder: Path, squares) -> dict:
-  """Trains and scores one row with one seed, unless that is done."""
+  """Trains and scores one row with one seed, unless that is done.
+
+  Returns:
+    'row', 'seed', 'parameters', and 'psnr' {column: dB} or, where there is
+    nothing to score, 'diverged': the 'step' and the 'reason'.
+  """
   kept = workdirs.read_json(folder / 'scores.json')
   if kept is not None:
     return kept
   chosen = variant(config, row)
   network = continuous.build(**chosen['network'])
-  batches = {**chosen['batches'], 'seed': seed}
-  params = train.run(
-    folder, network, prefetch.ahead(resolve.build('batches', batches)),
-    train.adam(**chosen['optimizer']), seed=seed, **chosen['train'],
-  )  # fmt: skip
+  shapes = jax.eval_shape(network.init, jax.random.key(seed))
+  entry = {
+    'row': row['name'],
+    'seed': seed,
+    'parameters': sum(leaf.size for leaf in jax.tree.leaves(shapes)),
+  }
 
   def upsampler(asked):
     network = continuous.build(**{**chosen['network'], **asked['network']})
     return validate.by_network(network, params)
 
-  entry = {
-    'row': row['name'],
-    'seed': seed,
-    'parameters': sum(leaf.size for leaf in jax.tree.leaves(params)),
-    'psnr': score(config, squares, upsampler),
-  }
+  batches = {**chosen['batches'], 'seed': seed}
+  try:
+    params = train.run(
+      folder, network, prefetch.ahead(resolve.build('batches', batches)),
+      train.adam(**chosen['optimizer']), seed=seed, **chosen['train'],
+    )  # fmt: skip
+    entry['psnr'] = score(config, squares, upsampler)
+  except train.Diverged as error:
+    entry['diverged'] = {'step': error.step, 'reason': str(error)}
   workdirs.write_json(folder / 'scores.json', entry)
   return entry
 
 
+def told(entry: dict) -> str:
+  """What came of one row with one seed, for the terminal."""
+  if 'diverged' in entry:
+    came = f'diverged, {entry["diverged"]["reason"]}'
+  else:
+    came = ', '.join(f'{k} {v:.2f}' for k, v in entry['psnr'].items())
+  return f'{entry["row"]} seed {entry["seed"]}: {came}'
+
+
+def cells(runs: list[dict], names: Iterable[str]) -> list[str]:
+  """Name, parameters and columns of a row of the table.
+
+  Seeds that diverged are told, and the others averaged.
+  """
+  scores = [run['psnr'] for run in runs if 'psnr' in run]
+  steps = [str(run['diverged']['step']) for run in runs if 'diverged' in run]
+  lost = f'diverged at step {" and ".join(steps)}'
+  name, parameters = runs[0]['row'], f'{runs[0]["parameters"]:,}'
+  if not scores:
+    return [name, parameters, *(lost for _ in names)]
+  if steps:
+    name += f' ({len(steps)} of {len(runs)} seeds {lost})'
+  columns = []
+  for column in names:
+    mean, spread = validate.mean_and_spread([x[column] for x in scores])
+    columns.append(f'{mean:.2f}' + f' ± {spread:.2f}' * (len(scores) > 1))
+  return [name, parameters, *columns]
+
+
 def table(config: Any, entries: list[dict], bicubic: dict) -> str:
   """Mean over the seeds of each row, as Markdown, with their spread."""
-  names = list(bicubic)
-  lines = [
-    '| row | parameters | ' + ' | '.join(names) + ' |',
-    '|---|---|' + '---|' * len(names),
-    '| bicubic | 0 | ' + ' | '.join(f'{bicubic[n]:.2f}' for n in names) + ' |',
+  rows = [
+    ['row', 'parameters', *bicubic],
+    ['---'] * (2 + len(bicubic)),
+    ['bicubic', '0', *(f'{value:.2f}' for value in bicubic.values())],
   ]
   for row in config.rows:
     runs = [entry for entry in entries if entry['row'] == row['name']]
-    cells = []
-    for name in names:
-      mean, spread = validate.mean_and_spread([e['psnr'][name] for e in runs])
-      cells.append(f'{mean:.2f}' + f' ± {spread:.2f}' * (len(runs) > 1))
-    parameters = f'{runs[0]["parameters"]:,}'
-    lines.append(
-      f'| {row["name"]} | {parameters} | ' + ' | '.join(cells) + ' |'
-    )
-  return '\n'.join(lines) + '\n'
+    rows.append(cells(runs, bicubic))
+  return ''.join(f'| {" | ".join(row)} |\n' for row in rows)
 
 
 def run(config: Any, folder: Path) -> str:
@@ -124,8 +155,7 @@ def run(config: Any, folder: Path) -> str:
       name = re.sub(r'\W+', '_', row['name'])
       place = folder / 'rows' / f'{name}_seed{seed}'
       entries.append(run_row(config, row, seed, place, squares))
-      scores = (f'{k} {v:.2f}' for k, v in entries[-1]['psnr'].items())
-      print(row['name'], f'seed {seed}:', ', '.join(scores), flush=True)
+      print(told(entries[-1]), flush=True)
       workdirs.write_json(folder / 'results.json', entries)
   text = table(config, entries, bicubic)
   (folder / 'table.md').write_text(text)

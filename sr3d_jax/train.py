@@ -29,6 +29,14 @@ from sr3d_jax.types import (
 )
 
 
+class Diverged(FloatingPointError):
+  """A scalar of the loss, or the gradient, is not finite at `step`."""
+
+  def __init__(self, message: str, step: int):
+    super().__init__(message)
+    self.step = step
+
+
 def init(
   key: Array,
   network: Network | FieldNetwork,
@@ -128,7 +136,7 @@ def train(
     'loss', and of 'gradient', the norm of the gradient before clipping.
 
   Raises:
-    FloatingPointError: one of them, the gradient included, is not finite.
+    Diverged: one of them, the gradient included, is not finite.
   """
   step = jax.jit(lambda *args: _step(network, optimizer, ema_decay, *args))
   start = int(state.step)
@@ -182,9 +190,11 @@ def _check_finite(scalars: dict[str, np.ndarray], start: int) -> None:
   for name, values in scalars.items():
     bad = np.flatnonzero(~np.isfinite(values))
     if len(bad):
-      raise FloatingPointError(
-        f'{name} is {float(values[bad[0]])} at step {start + int(bad[0])}: '
-        'lower the learning rate, or look at that batch'
+      step = start + int(bad[0])
+      raise Diverged(
+        f'{name} is {float(values[bad[0]])} at step {step}: lower the learning '
+        'rate, or look at that batch',
+        step,
       )
 
 

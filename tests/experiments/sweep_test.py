@@ -2,13 +2,15 @@
 
 import dataclasses
 import itertools
+import json
+import re
 
 import jax
 import jax.numpy as jnp
 import pytest
 
 from configs.sweeps import gaussiansr
-from sr3d_jax import fields, kernel_bank, validate
+from sr3d_jax import fields, kernel_bank, train, validate
 from sr3d_jax.models import gaussian_design
 from sr3d_jax.priors import continuous
 from sr3d_jax.types import Queries
@@ -145,6 +147,37 @@ def test_a_sweep_goes_on_where_it_was_killed(load, config, tmp_path):
   assert [line.split(' | ')[0] for line in text.splitlines()[2:]] == [
     '| bicubic', '| exact', '| LIIF',
   ]  # fmt: skip
+
+
+def test_a_row_that_diverges_says_so_and_the_others_go_on(
+  load, config, tmp_path, monkeypatch
+):
+  run = load('sweep')['run']
+  liif = config.rows[1]
+  hasty = {'name': 'hasty', 'optimizer': {'learning_rate': 1e30}}
+  config.rows = ({**liif, **hasty}, liif)
+  text = run(config, tmp_path)
+  cell = r'diverged at step 1 \| diverged at step 1 \|'
+  assert re.search(rf'\| hasty \| \d+ \| {cell}\n\| LIIF \| \d+ \| \d+\.', text)
+  kept = json.loads((tmp_path / 'rows/hasty_seed0/scores.json').read_text())
+  assert kept['diverged']['step'] == 1
+  assert 'at step 1: lower the learning rate' in kept['diverged']['reason']
+  monkeypatch.delattr(train, 'run')  # which a resume has no need of
+  assert run(config, tmp_path) == text
+
+
+def test_the_table_averages_the_seeds_that_did_not_diverge(load, config):
+  config.rows = config.rows[:1]
+  entries = [
+    {'row': 'exact', 'parameters': 9, 'psnr': {'x2': 30.0}},
+    {'row': 'exact', 'parameters': 9, 'diverged': {'step': 605}},
+    {'row': 'exact', 'parameters': 9, 'psnr': {'x2': 32.0}},
+    {'row': 'exact', 'parameters': 9, 'diverged': {'step': 7}},
+  ]
+  text = load('sweep')['table'](config, entries, {'x2': 20.0})
+  assert text.splitlines()[3] == (
+    '| exact (2 of 4 seeds diverged at step 605 and 7) | 9 | 31.00 ± 1.41 |'
+  )
 
 
 def test_the_table_has_a_row_each_and_bicubic(load, config):
