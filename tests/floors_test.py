@@ -31,6 +31,7 @@ FLOOR = {word: i for i, words in enumerate(FLOORS) for word in words.split()}
 ALLOWED = (
   ('sr3d_jax.numerics', 'sr3d_jax.types'),
   ('sr3d_jax.models.', 'sr3d_jax.models.blocks'),
+  ('sr3d_jax.models.', 'sr3d_jax.models.dense_blocks'),
   ('sr3d_jax.models.', 'sr3d_jax.models.encoders'),
   ('sr3d_jax.models.', 'sr3d_jax.models.heads'),
   ('sr3d_jax.models.', 'sr3d_jax.models.ensemble'),

@@ -68,7 +68,7 @@ def convert(
 
   Every entry is used exactly once; one that is left over, missing or of another
   shape is an error that names it. Kernels go from [O, I, H, W] to [H, W, I, O]
-  and from [O, I] to [I, O].
+  and from [O, I] to [I, O]; a convolution of one pixel is a matrix.
 
   Args:
     checkpoint: published name -> array.
@@ -131,9 +131,19 @@ def _arrange(
     )
   leaves = []
   for (name, key), leaf in zip(sources.items(), jax.tree.leaves(template)):
-    if arrays[key].shape != leaf.shape:
+    array = arrays[key]
+    if _is_matrix(array.shape, leaf.shape):
+      array = array.reshape(leaf.shape)
+    if array.shape != leaf.shape:
       raise ValueError(
-        f'{key} gives {name} the shape {arrays[key].shape}, wanted {leaf.shape}'
+        f'{key} gives {name} the shape {array.shape}, wanted {leaf.shape}'
       )
-    leaves.append(jnp.asarray(arrays[key], jnp.float32))
+    leaves.append(jnp.asarray(array, jnp.float32))
   return jax.tree.unflatten(jax.tree.structure(template), leaves)
+
+
+def _is_matrix(found: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+  """Whether one is a convolution of one pixel and the other its matrix."""
+  short, long = sorted((found, wanted), key=len)
+  ones = (1,) * (len(long) - len(short))
+  return len(short) == 2 and ones + short == long

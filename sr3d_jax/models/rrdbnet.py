@@ -10,11 +10,10 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from sr3d_jax.models.blocks import conv, image_network, repeated_up
+from sr3d_jax.models.dense_blocks import RRDB, SLOPE
 from sr3d_jax.types import Array, Network
 
 NAMES = ((r'^body(\d+)\.', r'body.\1.'),)
-SLOPE = 0.2  # of every leaky ReLU
-DAMPING = 0.2  # of every residual
 
 
 def make(
@@ -45,37 +44,10 @@ class _RRDBNet(nn.Module):
     shallow = conv(self.channels, name='conv_first')(x)
     x = shallow
     for i in range(self.num_blocks):
-      x = _Block(self.growth, name=f'body{i}')(x)
+      x = RRDB(self.growth, name=f'body{i}')(x)
     x = conv(self.channels, name='conv_body')(x) + shallow
     x = repeated_up(x, SLOPE)
     return x[..., : self.scale * height, : self.scale * width, :]
-
-
-class _Block(nn.Module):
-  """Three dense blocks inside a residual (RRDB)."""
-
-  growth: int
-
-  @nn.compact
-  def __call__(self, inputs: Array) -> Array:
-    x = inputs
-    for i in (1, 2, 3):
-      x = _DenseBlock(self.growth, name=f'rdb{i}')(x)
-    return inputs + DAMPING * x
-
-
-class _DenseBlock(nn.Module):
-  """Each convolution sees what went in and all that came out before it."""
-
-  growth: int
-
-  @nn.compact
-  def __call__(self, inputs: Array) -> Array:
-    x = inputs
-    for i in (1, 2, 3, 4):
-      y = nn.leaky_relu(conv(self.growth, name=f'conv{i}')(x), SLOPE)
-      x = jnp.concatenate([x, y], axis=-1)
-    return inputs + DAMPING * conv(inputs.shape[-1], name='conv5')(x)
 
 
 def pixel_unshuffle(x: Array, scale: int) -> Array:

@@ -1,0 +1,37 @@
+"""Residual blocks of dense blocks (Wang et al. 2018, "ESRGAN")."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from sr3d_jax.models.blocks import conv
+from sr3d_jax.types import Array
+
+SLOPE = 0.2  # of every leaky ReLU
+DAMPING = 0.2  # of every residual
+
+
+class RRDB(nn.Module):
+  """Three dense blocks inside a residual; [B, H, W, C] to the same."""
+
+  growth: int
+
+  @nn.compact
+  def __call__(self, inputs: Array) -> Array:
+    x = inputs
+    for i in (1, 2, 3):
+      x = _DenseBlock(self.growth, name=f'rdb{i}')(x)
+    return inputs + DAMPING * x
+
+
+class _DenseBlock(nn.Module):
+  """Each convolution sees what went in and all that came out before it."""
+
+  growth: int
+
+  @nn.compact
+  def __call__(self, inputs: Array) -> Array:
+    x = inputs
+    for i in (1, 2, 3, 4):
+      y = nn.leaky_relu(conv(self.growth, name=f'conv{i}')(x), SLOPE)
+      x = jnp.concatenate([x, y], axis=-1)
+    return inputs + DAMPING * conv(inputs.shape[-1], name='conv5')(x)
