@@ -304,10 +304,11 @@ def _drift(bank: kernel_usage.Shapes, sigmas: tuple[float, float]) -> float:
 
 def _psnr(pictures: Sequence[np.ndarray], pairs, scale: float) -> float:
   """Mean of pictures for pairs, dB of RGB, without a border of the scale."""
-  border, values = int(np.ceil(scale)), []
-  for found, (_, hr) in zip(pictures, pairs):
-    inner = (metrics.crop(x, border) for x in (np.clip(found, 0, 1), hr))
-    values.append(float(metrics.psnr(*inner)))
+  border = int(np.ceil(scale))
+  values = [
+    metrics.psnr(np.clip(found, 0, 1), hr, shave=border)
+    for found, (_, hr) in zip(pictures, pairs)
+  ]
   return float(np.mean(values))
 
 

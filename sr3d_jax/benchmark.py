@@ -35,10 +35,6 @@ class Measure(NamedTuple):
   protocol: str  # for a table's caption
 
 
-def _psnr_rgb(images: Array, targets: Array, border: int) -> Array:
-  return metrics.psnr(*(metrics.crop(x, border) for x in (images, targets)))
-
-
 MEASURES = {
   'psnr_y': Measure(
     lambda a, b, border: metrics.psnr_y(a, b, shave=border),
@@ -49,10 +45,11 @@ MEASURES = {
     'PSNR of the luma, dB: floats, without a border of the scale',
   ),
   'psnr_rgb': Measure(
-    _psnr_rgb, 'PSNR of RGB, dB: floats, without a border of the scale'
+    lambda a, b, border: metrics.psnr(a, b, shave=border),
+    'PSNR of RGB, dB: floats, without a border of the scale',
   ),
   'psnr_rgb_div2k': Measure(
-    lambda a, b, border: _psnr_rgb(a, b, border + DIV2K_BORDER),
+    lambda a, b, border: metrics.psnr(a, b, shave=border + DIV2K_BORDER),
     'PSNR of RGB, dB: floats, without a border of the scale + 6 px',
   ),
   'ssim_y': Measure(

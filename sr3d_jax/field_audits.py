@@ -37,9 +37,8 @@ def back_projection(
       for picture, (lr, hr) in zip(enlarged, pairs):
         picture = backproject.back_project(picture, lr, num_steps=num)
         picture = jnp.clip(picture, 0, 1)
-        inner = (metrics.crop(x, border) for x in (picture, hr))
-        again = metrics.lr_consistency_psnr(picture, lr)
-        rows.append((metrics.psnr(*inner), again))
+        there = metrics.psnr(picture, hr, shave=border)
+        rows.append((there, metrics.lr_consistency_psnr(picture, lr)))
       hr_psnr, lr_psnr = np.mean(np.array(rows), axis=0)
       found[f'x{scale:g}, {num} steps'] = {
         'hr_psnr': float(hr_psnr),
@@ -113,7 +112,7 @@ def flicker(
   aligned = inside(films.align(frames, matrices))
   changes = [jnp.diff(inside(x), axis=0) for x in (frames, truth)]
   return {
-    'psnr': float(jnp.mean(metrics.psnr(inside(frames), inside(truth)))),
+    'psnr': float(jnp.mean(metrics.psnr(frames, truth, shave=border))),
     'tpsnr': float(jnp.mean(metrics.psnr(*changes))),
     'warp_error': _levels(jnp.diff(aligned, axis=0)),
     'temporal_std': _levels(aligned - jnp.mean(aligned, axis=0)),

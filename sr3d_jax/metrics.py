@@ -14,15 +14,29 @@ from sr3d_jax import image
 from sr3d_jax.types import Array
 
 
-def psnr(images: Array, targets: Array, weights: Array | None = None) -> Array:
+def psnr(
+  images: Array,
+  targets: Array,
+  weights: Array | None = None,
+  *,
+  shave: int = 0,
+) -> Array:
   """Peak signal-to-noise ratio [...], dB; infinite for equal images.
 
   -10 log10 of the mean squared error over trusted pixels; NaN where there are
   none.
+
+  Args:
+    images: [..., H, W, C].
+    targets: as `images`.
+    weights: [..., H, W], or None.
+    shave: pixels to ignore at each border, customarily the scale.
   """
   _check(images, targets, weights)
+  images, targets = (crop(x, shave) for x in (images, targets))
   if weights is None:
     return dm_pix.psnr(images, targets)
+  weights = crop(weights[..., None], shave)[..., 0]
   squares = jnp.mean(jnp.square(images - targets), axis=-1)
   total = jnp.sum(weights, axis=(-2, -1))
   return -10 * jnp.log10(jnp.sum(weights * squares, axis=(-2, -1)) / total)

@@ -46,6 +46,24 @@ def test_only_trusted_pixels_count():
     metrics.psnr(images, targets, weights[..., None])
 
 
+def test_a_shaved_border_counts_for_nothing():
+  images, targets = _pair(2, 16, 18, 3)
+  weights = np.random.default_rng(1).random((2, 16, 18), np.float32)
+  inside = (..., slice(3, -3), slice(3, -3))
+  np.testing.assert_allclose(
+    metrics.psnr(images, targets, weights, shave=3),
+    metrics.psnr(*(x[*inside, :] for x in (images, targets)), weights[inside]),
+    rtol=1e-6,
+  )
+  spoilt = images.copy()
+  spoilt[:, :2] = spoilt[:, :, -2:] = 0
+  np.testing.assert_array_equal(
+    metrics.psnr(spoilt, targets, shave=2),
+    metrics.psnr(images, targets, shave=2),
+  )
+  assert (metrics.psnr(spoilt, targets, shave=1) < 20).all()
+
+
 def test_a_mean_is_over_the_images_that_have_the_score():
   rows = {'a': {}, 'b': {'psnr': 20.0}, 'c': {'psnr': 30.0, 'ssim': 0.5}}
   assert metrics.means(rows) == {'psnr': 25.0, 'ssim': 0.5}
