@@ -17,8 +17,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-
-from sr3d_jax.models.blocks import conv
+from sr3d_jax.models.blocks import conv, pixel_shuffle, pixel_unshuffle
 from sr3d_jax.models.dense_blocks import RRDB
 from sr3d_jax.types import Array
 
@@ -78,6 +77,7 @@ class Posterior(NamedTuple):
 def make(
   *,
   channels: Sequence[int] = (128, 256, 512, 512),
+  patch: int = 1,
   latent_channels: int = 4,
   num_blocks: int = 2,
   num_groups: int = 32,
@@ -90,7 +90,9 @@ def make(
   """Makes the autoencoder of Stable Diffusion by default.
 
   Args:
-    channels: of each level, from full size down; the next has half its size.
+    channels: of each level, from the finest; the next has half its size.
+    patch: side of the squares of px that are channels from the start, so that
+      the finest level is that much smaller than the picture.
     latent_channels: of a latent.
     num_blocks: residual blocks of a level of the encoder; the decoder's have
       one more.
@@ -105,12 +107,13 @@ def make(
   _check_fusion(fusion_levels, len(channels))
   module = _AutoencoderKL(
     Sizes(tuple(channels), num_blocks, num_groups, mid_attention, dtype),
+    patch,
     latent_channels,
     scaling,
     tuple(fusion_levels),
     fusion_growth,
   )
-  factor = 2 ** (len(channels) - 1)
+  factor = patch * 2 ** (len(channels) - 1)
 
   def init(key):
     images = jnp.zeros((1, 4 * factor, 4 * factor, 3))
@@ -140,6 +143,7 @@ class Sizes(NamedTuple):
 
 class _AutoencoderKL(nn.Module):
   sizes: Sizes
+  patch: int
   latent_channels: int
   scaling: float
   fusion_levels: tuple[int, ...]
@@ -147,19 +151,24 @@ class _AutoencoderKL(nn.Module):
 
   def setup(self):
     self.encoder = _Encoder(2 * self.latent_channels, self.sizes)
-    self.decoder = _Decoder(self.fusion_levels, self.fusion_growth, self.sizes)
+    self.decoder = _Decoder(
+      3 * self.patch**2, self.fusion_levels, self.fusion_growth, self.sizes
+    )
     self.quant_conv = conv(2 * self.latent_channels, 1)
     self.post_quant_conv = conv(self.latent_channels, 1)
 
   def encode(self, images):
-    moments, features = self.encoder(2 * images - 1)
+    moments, features = self.encoder(
+      pixel_unshuffle(2 * images - 1, self.patch)
+    )
     mean, log_variance = jnp.split(self.quant_conv(moments), 2, axis=-1)
     std = jnp.exp(0.5 * jnp.clip(log_variance, *LOG_VARIANCE))
     return Posterior(self.scaling * mean, self.scaling * std), features
 
   def decode(self, latents, features, fidelity):
     x = self.post_quant_conv(latents / self.scaling)
-    return (self.decoder(x, features, fidelity) + 1) / 2
+    x = self.decoder(x, features, fidelity)
+    return (pixel_shuffle(x, self.patch) + 1) / 2
 
   def both(self, images):
     """Touches every parameter, those of the fusion as well."""
@@ -196,6 +205,7 @@ class _Encoder(nn.Module):
 class _Decoder(nn.Module):
   """Latents, features of the coarse picture and their weight -> images."""
 
+  out: int
   fusion_levels: tuple[int, ...]
   fusion_growth: int
   sizes: Sizes
@@ -216,7 +226,7 @@ class _Decoder(nn.Module):
       if level:
         x = jnp.repeat(jnp.repeat(x, 2, axis=-3), 2, axis=-2)
         x = conv(width, dtype=sizes.dtype, name=f'up{level}_upsample')(x)
-    return _head(x, 3, sizes)
+    return _head(x, self.out, sizes)
 
 
 class _Fusion(nn.Module):

@@ -34,6 +34,22 @@ def pixel_shuffle(x: Array, scale: int) -> Array:
   return x.reshape(*batch, scale * height, scale * width, -1)
 
 
+def pixel_unshuffle(x: Array, scale: int) -> Array:
+  """Trades pixels for channels: [..., sH, sW, C] -> [..., H, W, C s s].
+
+  Undoes `pixel_shuffle`. Sides that s does not divide are reflected
+  below and on the right until it does, as Real-ESRGAN does.
+  """
+  *batch, height, width, channels = x.shape
+  pad = [(0, -size % scale) for size in (height, width)]
+  x = jnp.pad(x, [(0, 0)] * len(batch) + pad + [(0, 0)], mode='reflect')
+  rows, columns = (size // scale for size in x.shape[-3:-1])
+  x = x.reshape(*batch, rows, scale, columns, scale, channels)
+  # [..., H, i, W, j, C] -> [..., H, W, C, i, j]
+  x = jnp.moveaxis(x, (-4, -2), (-2, -1))
+  return x.reshape(*batch, rows, columns, channels * scale**2)
+
+
 def shuffled_up(x: Array, scale: int, name: str) -> Array:
   """Enlarges features [B, H, W, C] by pixel shuffles of 2, or by one of 3.
 

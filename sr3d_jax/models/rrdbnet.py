@@ -7,9 +7,13 @@ the section params_ema, parameters named as there.
 """
 
 import flax.linen as nn
-import jax.numpy as jnp
 
-from sr3d_jax.models.blocks import conv, image_network, repeated_up
+from sr3d_jax.models.blocks import (
+  conv,
+  image_network,
+  pixel_unshuffle,
+  repeated_up,
+)
 from sr3d_jax.models.dense_blocks import RRDB, SLOPE
 from sr3d_jax.types import Array, Network
 
@@ -48,19 +52,3 @@ class _RRDBNet(nn.Module):
     x = conv(self.channels, name='conv_body')(x) + shallow
     x = repeated_up(x, SLOPE)
     return x[..., : self.scale * height, : self.scale * width, :]
-
-
-def pixel_unshuffle(x: Array, scale: int) -> Array:
-  """Trades pixels for channels: [..., sH, sW, C] -> [..., H, W, C s s].
-
-  Undoes `blocks.pixel_shuffle`. Sides that s does not divide are reflected
-  below and on the right until it does, as Real-ESRGAN does.
-  """
-  *batch, height, width, channels = x.shape
-  pad = [(0, -size % scale) for size in (height, width)]
-  x = jnp.pad(x, [(0, 0)] * len(batch) + pad + [(0, 0)], mode='reflect')
-  rows, columns = (size // scale for size in x.shape[-3:-1])
-  x = x.reshape(*batch, rows, scale, columns, scale, channels)
-  # [..., H, i, W, j, C] -> [..., H, W, C, i, j]
-  x = jnp.moveaxis(x, (-4, -2), (-2, -1))
-  return x.reshape(*batch, rows, columns, channels * scale**2)

@@ -117,12 +117,12 @@ def test_pixel_unshuffle_undoes_pixel_shuffle(scale):
   shape = 2, 3, 5, 2 * scale**2
   x = np.arange(math.prod(shape)).reshape(shape)
   shuffled = blocks.pixel_shuffle(x, scale)
-  np.testing.assert_array_equal(rrdbnet.pixel_unshuffle(shuffled, scale), x)
+  np.testing.assert_array_equal(blocks.pixel_unshuffle(shuffled, scale), x)
 
 
 def test_pixel_unshuffle_reflects_what_does_not_divide():
   rows = jnp.arange(3.0)[:, None, None]
-  found = rrdbnet.pixel_unshuffle(jnp.tile(rows, (1, 2, 1)), 2)
+  found = blocks.pixel_unshuffle(jnp.tile(rows, (1, 2, 1)), 2)
   # rows 0 1, then 2 and the reflected 1
   expected = [[[0, 0, 1, 1]], [[2, 2, 1, 1]]]
   np.testing.assert_array_equal(found, expected)
