@@ -12,6 +12,7 @@ run again, it goes on with the set and the scale where it was.
 from pathlib import Path
 from typing import Any
 
+import jax
 from absl import flags
 from ml_collections import config_flags
 
@@ -30,16 +31,17 @@ def run(config: Any, folder: Path) -> list[dict[str, Any]]:
     return resolve.build('priors', {**section, 'scale': scale})
 
   sets = benchmark.find_sets(config.roots)
-  build(config.scales[0])  # refuses a wrong section before the folder is bound
+  # A wrong section is refused before the folder is bound.
+  params = build(config.scales[0]).init(jax.random.key(config.seed))
   workdirs.claim_workdir(folder, config.to_dict())
   entries = benchmark.run(
     build,
+    params,
     sets,
     folder,
     scales=config.scales,
     measures=config.measures,
     section=section,
-    seed=config.seed,
     repeats=config.repeats,
     save_images=config.save_images,
   )

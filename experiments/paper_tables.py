@@ -23,9 +23,9 @@ from sr3d_jax import benchmark, cli, resolve, standings
 from sr3d_jax.files import write_whole
 from sr3d_jax.io import score_tables
 from sr3d_jax.io.score_tables import ScoreTable
-from sr3d_jax.types import SRPrior
+from sr3d_jax.types import Params, SRPrior
 
-ANY_SCALE = 4.0  # weights do not depend on it
+ANY_SCALE = 4.0  # on which weights do not depend
 
 _CONFIG = config_flags.DEFINE_config_file('config', lock_config=True)
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Where the results go.')
@@ -36,37 +36,35 @@ def build(row: Mapping[str, Any], scale: float) -> SRPrior:
   return resolve.build('priors', {**row['prior'], 'scale': scale})
 
 
-def with_weights(
+def load_weights(
   rows: Iterable[Mapping[str, Any]], reference: str, seed: int
-) -> list[Mapping[str, Any]]:
-  """The rows whose weights are there; says which ones are not.
+) -> dict[str, Params]:
+  """The parameters of the rows that have them; says which ones have none.
 
   Raises:
     FileNotFoundError: the reference is not among them.
   """
-  found = []
+  found = {}
   for row in rows:
     try:
-      build(row, ANY_SCALE).init(jax.random.key(seed))
-      found.append(row)
+      found[row['name']] = build(row, ANY_SCALE).init(jax.random.key(seed))
     except FileNotFoundError as error:
       print(f'{row["name"]} is left out: {error}', flush=True)
-  names = [row['name'] for row in found]
-  if reference not in names:
+  if reference not in found:
     raise FileNotFoundError(
       f'the reference {reference!r} is left out, and gains are over it: get '
       'its weights, or choose as config.reference a row that has its own, of '
-      f'which there are {", ".join(names) or "none"}'
+      f'which there are {", ".join(found) or "none"}'
     )
   return found
 
 
 def measure_row(
   row: Mapping[str, Any],
+  params: Params,
   sets: Mapping[str, list[Path]],
   tables: tuple[Mapping[str, Any], ...],
   folder: Path,
-  seed: int,
 ) -> standings.Entries:
   """Scores one row's prior wherever a table has a column for it."""
   measured = [table for table in tables if table['measure'] is not None]
@@ -79,12 +77,12 @@ def measure_row(
   for scale, some in sorted(wanted.items()):
     entries += benchmark.run(
       functools.partial(build, row),
+      params,
       some,
       folder / 'rows' / row['name'].replace('/', '_'),
       scales=(scale,),
       measures=sorted({table['measure'] for table in measured}),
       section=row['prior'],
-      seed=seed,
     )
   return {(entry['set'], entry['scale']): entry for entry in entries}
 
@@ -98,9 +96,12 @@ def run(config: Any, folder: Path) -> list[ScoreTable]:
       f'got {", ".join(names)} and {config.reference!r}'
     )
   sets = benchmark.find_sets(config.roots)
-  rows = with_weights(config.rows, config.reference, config.seed)
+  weights = load_weights(config.rows, config.reference, config.seed)
+  rows = [row for row in config.rows if row['name'] in weights]
   entries = {
-    row['name']: measure_row(row, sets, config.tables, folder, config.seed)
+    row['name']: measure_row(
+      row, weights[row['name']], sets, config.tables, folder
+    )
     for row in rows
   }
   tables = [

@@ -139,13 +139,13 @@ def find_sets(roots: Iterable[str]) -> dict[str, list[Path]]:
 
 def run(
   build: Callable[[float], SRPrior],
+  params: Params,
   sets: Mapping[str, list[Path]],
   folder: Path,
   *,
   scales: Iterable[float],
   measures: Iterable[str],
   section: Mapping[str, Any],
-  seed: int = 0,
   repeats: int = 1,
   save_images: bool = False,
 ) -> list[dict[str, Any]]:
@@ -157,12 +157,12 @@ def run(
 
   Args:
     build: makes the prior of a scale.
+    params: of the prior, at every scale.
     sets: of `find_sets`.
     folder: of the run.
     scales: real numbers from 1.
     measures: names in `MEASURES`.
     section: of the prior: by it, scores are known to be of this one.
-    seed: of `prior.init`.
     repeats: of `score`.
     save_images: whether to keep what was enlarged in `images/SET_xSCALE/`.
 
@@ -172,11 +172,9 @@ def run(
   """
   measures = tuple(measures)
   _check(measures)
-  entries = []
+  digest, entries = _digest(section, params), []
   for scale in scales:
     prior = build(float(scale))
-    params = prior.init(jax.random.key(seed))
-    digest = _digest(section, params)
     for name, files in sets.items():
       title = f'{name}_x{scale:g}'
       path = folder / 'scores' / f'{title}.json'

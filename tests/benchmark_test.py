@@ -40,8 +40,9 @@ def run(tmp_path):
       built.append(scale)
       return _grey_prior(scale, offset)
 
+    params = _grey_prior(scales[0], offset).init(None)
     return benchmark.run(
-      build, sets, tmp_path / 'run', scales=scales, measures=measures,
+      build, params, sets, tmp_path / 'run', scales=scales, measures=measures,
       section={'name': 'grey'}, **options,
     )  # fmt: skip
 

@@ -5,7 +5,7 @@ import pytest
 
 from configs.tables import gains, gaussiansr
 from sr3d_jax import benchmark, resolve, standings
-from sr3d_jax.io import images
+from sr3d_jax.io import images, weights
 
 GAUSSIANSR = gaussiansr.get_config()
 
@@ -41,8 +41,18 @@ def config(photos):
   return config
 
 
-def test_rows_stand_beside_published_ones(load, config, tmp_path, capsys):
+def test_rows_stand_beside_published_ones(
+  load, config, tmp_path, capsys, monkeypatch
+):
+  read, restore = [], weights.restore
+
+  def counted(path, *args):
+    read.append(path.name)
+    return restore(path, *args)
+
+  monkeypatch.setattr(weights, 'restore', counted)
   luma, rgb = load('paper_tables')['run'](config, tmp_path / 'run')
+  assert read == ['own_x4.npz']
   text = (tmp_path / 'run' / 'tables.md').read_text()
   assert [row.method for row in luma.rows] == ['LIIF', 'bicubic', 'own']
   _, bicubic, own = luma.rows
