@@ -3,7 +3,8 @@
 A file imports only from lower floors, and files of one floor do not import each
 other, but for networks sharing `blocks`, `encoders`, `heads` and `ensemble`,
 GaussianSR knowing its design, the kernels their own files, `shards` projecting
-as `render` does, and `io` knowing the faintest splat that is drawn.
+as `render` does, `io` knowing the faintest splat that is drawn, and
+`photographs` shrinking what the other files of `io` read.
 """
 
 import ast
@@ -17,10 +18,10 @@ ROOT = pathlib.Path(__file__).parents[1]
 FLOORS = (
   'types numerics files',
   'geometry optics sh image lenses raytrace raycast textures io hosts '
-  'patches prefetch sampling kernel_bank sr3d_kernels',
+  'patches prefetch sampling kernel_bank latent_tiles sr3d_kernels',
   'render shards filters capture coarse trajectories density diffusion losses '
   'metrics optim degrade hessian lineage ordering warp fields tile_splat '
-  'kernel_usage calibration films backproject spectra',
+  'kernel_usage calibration films backproject spectra samplers color_fix',
   'models fit_step',
   'priors representations scenes batches fit train consolidate evaluate cli '
   'resolve enlarge table benchmark standings validate bank_audits '
@@ -35,10 +36,15 @@ ALLOWED = (
   ('sr3d_jax.models.', 'sr3d_jax.models.encoders'),
   ('sr3d_jax.models.', 'sr3d_jax.models.heads'),
   ('sr3d_jax.models.', 'sr3d_jax.models.ensemble'),
+  ('sr3d_jax.models.', 'sr3d_jax.models.attention'),
+  ('sr3d_jax.models.', 'sr3d_jax.models.diffusion_blocks'),
   ('sr3d_jax.models.', 'sr3d_jax.models.gaussian_design'),
   ('sr3d_kernels', 'sr3d_kernels'),
   ('sr3d_jax.shards', 'sr3d_jax.render'),
+  ('sr3d_jax.samplers', 'sr3d_jax.diffusion'),
   ('sr3d_jax.io.', 'sr3d_kernels.rasterize.constants'),
+  ('sr3d_jax.io.photographs', 'sr3d_jax.io.'),
+  ('sr3d_jax.io.photographs', 'sr3d_jax.image'),
 )
 MAX_LINES = 400
 MACHINE_PATH = re.compile(r'(?<![\w./:}~])/(?:home|root|Users|work|tmp|mnt)/\w')

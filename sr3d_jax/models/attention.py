@@ -1,0 +1,256 @@
+"""Attention that diffusion networks and their autoencoder share; NHWC, tokens.
+
+`attend` is the arithmetic alone. It holds all scores at once where they are
+few, and otherwise blocks of them, with the same result: softmax(q kᵀ / √D) v
+can be summed over keys in any order, if the largest score so far is kept apart
+(Milakov & Gimelshein 2018; Rabe & Staats 2021).
+
+The modules' parameters have the names of diffusers. Parameters are float32;
+`dtype` is that of the products, while norms and softmax are in float32.
+"""
+
+import math
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from sr3d_jax.types import Array
+
+MAX_SCORES = 2**26  # held at once, 256 MiB; beyond, attention goes by blocks
+MIN_BLOCK = 128  # smaller products waste a device
+
+
+def attend(q: Array, k: Array, v: Array, block: int | None = None) -> Array:
+  """Attends to values by softmax(q kᵀ / √D) v.
+
+  Args:
+    q: [B, Q, heads, D] queries.
+    k: [B, K, heads, D] keys.
+    v: [B, K, heads, D] values.
+    block: queries and keys whose scores are held at once; None chooses it, so
+      that at most `MAX_SCORES` are where blocks of `MIN_BLOCK` allow that.
+
+  Returns:
+    [B, Q, heads, D], of the type of `v`.
+  """
+  block = block or _block(q.shape, k.shape[1])
+  if block >= max(q.shape[1], k.shape[1]):
+    weights = jax.nn.softmax(_scores(q, k), axis=-1).astype(v.dtype)
+    return jnp.einsum('bhqk,bkhd->bqhd', weights, v)
+  queries = jnp.moveaxis(_blocks(q, block), 1, 0)
+  keys, values = _blocks(k, block), _blocks(v, block)
+  rows = jax.lax.map(
+    lambda rows: _attend_rows(rows, keys, values, k.shape[1]), queries
+  )
+  whole = jnp.moveaxis(rows, 0, 1).reshape(q.shape[0], -1, *q.shape[2:])
+  return whole[:, : q.shape[1]].astype(v.dtype)
+
+
+def _scores(q: Array, k: Array) -> Array:
+  """q kᵀ / √D in float32: [B, heads, Q, K]."""
+  scores = jnp.einsum(
+    'bqhd,bkhd->bhqk', q, k, preferred_element_type=jnp.float32
+  )
+  return scores * q.shape[-1] ** -0.5
+
+
+def _block(shape: tuple[int, ...], num_keys: int) -> int:
+  """Chooses a block for queries of this shape [B, Q, heads, D]."""
+  batch, num_queries, heads, _ = shape
+  longest = max(num_queries, num_keys)
+  if batch * heads * num_queries * num_keys <= MAX_SCORES:
+    return longest
+  side = math.isqrt(MAX_SCORES // (batch * heads))
+  return min(longest, max(MIN_BLOCK, 2 ** (max(side, 1).bit_length() - 1)))
+
+
+def _blocks(x: Array, block: int) -> Array:
+  """Cuts [B, N, heads, D] into [B, blocks, block, heads, D], zeros added."""
+  x = jnp.pad(x, [(0, 0), (0, -x.shape[1] % block), (0, 0), (0, 0)])
+  return x.reshape(x.shape[0], -1, block, *x.shape[2:])
+
+
+def _attend_rows(q: Array, keys: Array, values: Array, num_keys: int) -> Array:
+  """Attends from one block of queries to all blocks of keys, one by one.
+
+  Of the keys met so far it carries, for each query, the largest score m, the
+  sum of exp(score - m) and the values weighted by it.
+  """
+  block = keys.shape[2]
+
+  # scores are computed anew for the gradient: kept, they would fill the memory
+  @jax.checkpoint
+  def meet(carry, each):
+    largest, total, mixed = carry
+    k, v, first = each
+    is_key = first + jnp.arange(block) < num_keys
+    scores = jnp.where(is_key, _scores(q, k), -jnp.inf)
+    new = jnp.maximum(largest, scores.max(axis=-1))
+    weights = jnp.exp(scores - new[..., None])
+    fade = jnp.exp(largest - new)
+    mixed = mixed * fade[..., None] + jnp.einsum(
+      'bhqk,bkhd->bhqd',
+      weights.astype(v.dtype),
+      v,
+      preferred_element_type=jnp.float32,
+    )
+    return (new, total * fade + weights.sum(axis=-1), mixed), None
+
+  batch, rows, heads, width = q.shape
+  zeros = jnp.zeros((batch, heads, rows), jnp.float32)
+  start = (zeros - jnp.inf, zeros, jnp.zeros((*zeros.shape, width)))
+  firsts = block * jnp.arange(keys.shape[1])
+  blocks = (jnp.moveaxis(keys, 1, 0), jnp.moveaxis(values, 1, 0), firsts)
+  (_, total, mixed), _ = jax.lax.scan(meet, start, blocks)
+  return jnp.swapaxes(mixed / total[..., None], 1, 2)
+
+
+def group_norm(groups: int, epsilon: float, name: str) -> nn.GroupNorm:
+  """A group norm in float32, whatever comes in."""
+  # not the difference of two large means, which loses digits
+  return nn.GroupNorm(
+    groups,
+    epsilon=epsilon,
+    dtype=jnp.float32,
+    use_fast_variance=False,
+    name=name,
+  )
+
+
+class PixelAttention(nn.Module):
+  """Adds what each pixel finds among all of its picture [B, H, W, C].
+
+  A group norm, attention with biases, and a residual.
+
+  Attributes:
+    heads: that share the channels.
+    groups: of the norm.
+    epsilon: of the norm.
+    is_linear: whether kernels are [C, C] as diffusers writes them, rather than
+      the [1, 1, C, C] of older files.
+    dtype: of the products.
+  """
+
+  heads: int = 1
+  groups: int = 32
+  epsilon: float = 1e-6
+  is_linear: bool = True
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: Array) -> Array:
+    batch, *_, channels = x.shape
+    normed = group_norm(self.groups, self.epsilon, 'group_norm')(x)
+    q, k, v = (
+      self._project(channels, name)(normed).reshape(
+        batch, -1, self.heads, channels // self.heads
+      )
+      for name in ('to_q', 'to_k', 'to_v')
+    )
+    mixed = attend(q, k, v).reshape(x.shape)
+    return x + self._project(channels, 'to_out_0')(mixed)
+
+  def _project(self, channels: int, name: str) -> nn.Module:
+    if self.is_linear:
+      return nn.Dense(channels, dtype=self.dtype, name=name)
+    return nn.Conv(channels, (1, 1), dtype=self.dtype, name=name)
+
+
+class Transformer(nn.Module):
+  """Adds to a picture [B, H, W, C] what it finds in itself and in a context.
+
+  A group norm, a projection, one transformer block and its way back (Rombach
+  et al. 2022, "High-Resolution Image Synthesis with Latent Diffusion Models").
+
+  Attributes:
+    heads: that share the channels.
+    groups: of the norm.
+    is_linear: whether the projections' kernels are [C, C], as in SD 2, rather
+      than [1, 1, C, C], as in SD 1.
+    only_context: whether the first attention, too, is to the context.
+    dtype: of the products.
+  """
+
+  heads: int
+  groups: int = 32
+  is_linear: bool = True
+  only_context: bool = False
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: Array, context: Array) -> Array:
+    batch, height, width, channels = x.shape
+    y = group_norm(self.groups, 1e-6, 'norm')(x)
+    y = self._project(channels, 'proj_in')(y)
+    y = _TransformerBlock(
+      self.heads, self.only_context, self.dtype, name='transformer_blocks_0'
+    )(y.reshape(batch, -1, channels), context)
+    y = y.reshape(batch, height, width, channels)
+    return x + self._project(
+      channels, 'proj_out', kernel_init=nn.initializers.zeros
+    )(y)
+
+  def _project(self, channels: int, name: str, **kwargs) -> nn.Module:
+    kwargs = {'dtype': self.dtype, 'name': name} | kwargs
+    if self.is_linear:
+      return nn.Dense(channels, **kwargs)
+    return nn.Conv(channels, (1, 1), **kwargs)
+
+
+class _TransformerBlock(nn.Module):
+  """Attention within tokens [B, N, C], to a context, and a gated layer."""
+
+  heads: int
+  only_context: bool
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(self, x: Array, context: Array) -> Array:
+    attn1, attn2 = (
+      _Attention(self.heads, self.dtype, name=name)
+      for name in ('attn1', 'attn2')
+    )
+    y = _layer_norm('norm1')(x)
+    x = x + attn1(y, context if self.only_context else y)
+    x = x + attn2(_layer_norm('norm2')(x), context)
+    return x + _GatedLayer(self.dtype, name='ff')(_layer_norm('norm3')(x))
+
+
+class _Attention(nn.Module):
+  """Attends from tokens [B, N, C] to others [B, M, D], biased only at last."""
+
+  heads: int
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(self, x: Array, others: Array) -> Array:
+    batch, _, channels = x.shape
+    q, k, v = (
+      nn.Dense(channels, use_bias=False, dtype=self.dtype, name=name)(
+        tokens
+      ).reshape(batch, -1, self.heads, channels // self.heads)
+      for name, tokens in (('to_q', x), ('to_k', others), ('to_v', others))
+    )
+    mixed = attend(q, k, v).reshape(x.shape)
+    return nn.Dense(channels, dtype=self.dtype, name='to_out_0')(mixed)
+
+
+class _GatedLayer(nn.Module):
+  """x W₁ · gelu(x W₂), 4 C wide, and back (Shazeer 2020, GEGLU)."""
+
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(self, x: Array) -> Array:
+    channels = x.shape[-1]
+    y = nn.Dense(8 * channels, dtype=self.dtype, name='net_0_proj')(x)
+    y, gate = jnp.split(y, 2, axis=-1)
+    y = y * nn.gelu(gate, approximate=False)
+    return nn.Dense(channels, dtype=self.dtype, name='net_2')(y)
+
+
+def _layer_norm(name: str) -> nn.LayerNorm:
+  return nn.LayerNorm(
+    epsilon=1e-5, dtype=jnp.float32, use_fast_variance=False, name=name
+  )

@@ -1,0 +1,342 @@
+"""UNets of diffusion models, as configured for diffusers' UNet2DConditionModel.
+
+Stable Diffusion 2.1 is `make()` (Rombach et al. 2022); the x4 upscaler and our
+own small networks are other keywords. Parameters are named as in diffusers;
+`ldm_names` has those that the older checkpoints use for the same ones.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from sr3d_jax.models.attention import group_norm
+from sr3d_jax.models.blocks import conv
+from sr3d_jax.models.diffusion_blocks import (
+  DownBlock,
+  Level,
+  MidBlock,
+  Signals,
+  TimeEmbedding,
+  UpBlock,
+)
+from sr3d_jax.types import Array, Network, Params
+
+NAMES = (
+  (r'(blocks|resnets|attentions|samplers|to_out)_(\d+)\.', r'\1.\2.'),
+  (r'\.net_0_proj\.', '.net.0.proj.'),
+  (r'\.net_2\.', '.net.2.'),
+)
+# what a block attends to beyond its convolutions
+DOWN_BLOCKS = {
+  'DownBlock2D': None,
+  'AttnDownBlock2D': 'self',
+  'CrossAttnDownBlock2D': 'cross',
+}
+UP_BLOCKS = {
+  'UpBlock2D': None,
+  'AttnUpBlock2D': 'self',
+  'CrossAttnUpBlock2D': 'cross',
+}
+MID_BLOCKS = {
+  'UNetMidBlock2D': 'self',
+  'UNetMidBlock2DCrossAttn': 'cross',
+}
+# of a config.json, what may only say one thing here
+FIXED = {
+  'act_fn': 'silu',
+  'addition_embed_type': None,
+  'attention_type': 'default',
+  'center_input_sample': False,
+  'class_embed_type': None,
+  'class_embeddings_concat': False,
+  'conv_in_kernel': 3,
+  'conv_out_kernel': 3,
+  'cross_attention_norm': None,
+  'downsample_padding': 1,
+  'dropout': 0.0,
+  'dual_cross_attention': False,
+  'encoder_hid_dim': None,
+  'encoder_hid_dim_type': None,
+  'flip_sin_to_cos': True,
+  'freq_shift': 0,
+  'mid_block_only_cross_attention': None,
+  'mid_block_scale_factor': 1,
+  'norm_eps': 1e-5,
+  'num_attention_heads': None,
+  'projection_class_embeddings_input_dim': None,
+  'resnet_out_scale_factor': 1.0,
+  'resnet_skip_time_act': False,
+  'resnet_time_scale_shift': 'default',
+  'reverse_transformer_layers_per_block': None,
+  'time_cond_proj_dim': None,
+  'time_embedding_act_fn': None,
+  'time_embedding_dim': None,
+  'time_embedding_type': 'positional',
+  'timestep_post_act': None,
+  'transformer_layers_per_block': 1,
+}
+# what says nothing about what is computed
+IGNORED = (
+  'addition_embed_type_num_heads',
+  'addition_time_embed_dim',
+  'sample_size',
+  'upcast_attention',
+)
+
+
+def make(
+  *,
+  in_channels: int = 4,
+  out_channels: int = 4,
+  block_out_channels: Sequence[int] = (320, 640, 1280, 1280),
+  layers_per_block: int = 2,
+  down_block_types: Sequence[str] = (
+    'CrossAttnDownBlock2D',
+    'CrossAttnDownBlock2D',
+    'CrossAttnDownBlock2D',
+    'DownBlock2D',
+  ),
+  mid_block_type: str | None = 'UNetMidBlock2DCrossAttn',
+  up_block_types: Sequence[str] = (
+    'UpBlock2D',
+    'CrossAttnUpBlock2D',
+    'CrossAttnUpBlock2D',
+    'CrossAttnUpBlock2D',
+  ),
+  attention_head_dim: int | Sequence[int] = (5, 10, 20, 20),
+  cross_attention_dim: int = 1024,
+  only_cross_attention: bool | Sequence[bool] = False,
+  use_linear_projection: bool = True,
+  norm_num_groups: int = 32,
+  num_class_embeds: int | None = None,
+  map_channels: int | None = None,
+  dtype: str = 'float32',
+  remat: bool = False,
+) -> Network:
+  """Makes a UNet that is told the time; Stable Diffusion 2.1's by default.
+
+  `apply(params, x, timesteps, context=None, class_labels=None, maps=None)`
+  takes latents x [B, h, w, in], timesteps [B], context [B, L, D], labels [B]
+  and maps {w: [B, h, w, M]} for each width on the way down, and returns
+  [B, h, w, out]. Any h and w serve. `loss` is the mean squared error over a
+  batch of these, with a `target` [B, h, w, out].
+
+  Args:
+    in_channels: of x.
+    out_channels: of the result.
+    block_out_channels: of each level, from the finest.
+    layers_per_block: residual blocks of each level on the way down; there is
+      one more on the way up.
+    down_block_types: of each level, among `DOWN_BLOCKS`. With `CrossAttn` they
+      attend to themselves and to the context, with `Attn` to themselves.
+    mid_block_type: one of `MID_BLOCKS`, or None. `UNetMidBlock2D` attends to
+      itself, as in diffusers' unconditional UNet2DModel.
+    up_block_types: of each level, from the coarsest, among `UP_BLOCKS`.
+    attention_head_dim: the number of heads, in spite of its name, which is
+      diffusers'; of each level or of all.
+    cross_attention_dim: of the context.
+    only_cross_attention: whether both attentions of a `CrossAttn` block are to
+      the context; of each level or of all.
+    use_linear_projection: whether projections are stored as in SD 2.
+    norm_num_groups: of the group norms.
+    num_class_embeds: labels there are, such as levels of noise, if any.
+    map_channels: M, for StableSR's modulation of residual blocks, if any.
+    dtype: of products and activations; parameters, norms and softmax are in
+      float32.
+    remat: whether blocks are computed anew for the gradient, to save memory.
+  """
+  levels = len(block_out_channels)
+  _check_kinds('down_block_types', down_block_types, DOWN_BLOCKS, levels)
+  _check_kinds('up_block_types', up_block_types, UP_BLOCKS, levels)
+  if mid_block_type is not None:
+    _check_kinds('mid_block_type', (mid_block_type,), MID_BLOCKS, 1)
+  heads = _each('attention_head_dim', attention_head_dim, levels)
+  _check_widths(block_out_channels, norm_num_groups, heads)
+  only = _each('only_cross_attention', only_cross_attention, levels)
+  module = _UNet(
+    out_channels=out_channels,
+    channels=tuple(block_out_channels),
+    layers=layers_per_block,
+    down=tuple(DOWN_BLOCKS[kind] for kind in down_block_types),
+    mid=mid_block_type and MID_BLOCKS[mid_block_type],
+    up=tuple(UP_BLOCKS[kind] for kind in up_block_types),
+    heads=heads,
+    only_context=only,
+    is_linear=use_linear_projection,
+    groups=norm_num_groups,
+    num_labels=num_class_embeds,
+    has_maps=map_channels is not None,
+    dtype=jnp.dtype(dtype),
+    remat=remat,
+  )
+  return _network(module, in_channels, cross_attention_dim, map_channels)
+
+
+def options(config: Mapping[str, Any]) -> dict[str, Any]:
+  """Reads a config.json of diffusers as keywords of `make`.
+
+  Raises:
+    ValueError: it asks for what this UNet does not do, naming the key.
+  """
+  asked = {k: v for k, v in config.items() if not k.startswith('_')}
+  known = set(make.__kwdefaults__) - {'map_channels', 'dtype', 'remat'}
+  for key in asked.keys() - known - set(IGNORED):
+    if key not in FIXED:
+      raise ValueError(
+        f'the config has {key} = {asked[key]!r}, which this UNet does not know'
+      )
+    if asked[key] != FIXED[key]:
+      raise ValueError(
+        f'the config has {key} = {asked[key]!r}: this UNet only does '
+        f'{FIXED[key]!r}'
+      )
+  return {key: asked[key] for key in known if key in asked}
+
+
+def _each(name: str, value: Any, levels: int) -> tuple:
+  """One value for each level."""
+  values = tuple(value) if isinstance(value, Sequence) else (value,) * levels
+  if len(values) != levels:
+    raise ValueError(
+      f'{name} has {len(values)} entries, wanted one for each of the {levels} '
+      'levels of block_out_channels'
+    )
+  return values
+
+
+def _check_kinds(
+  name: str, kinds: Sequence[str], known: Mapping[str, Any], levels: int
+) -> None:
+  _each(name, tuple(kinds), levels)
+  for kind in kinds:
+    if kind not in known:
+      raise ValueError(
+        f'unknown {name} {kind!r}: choose from {", ".join(known)}'
+      )
+
+
+def _check_widths(
+  channels: Sequence[int], groups: int, heads: Sequence[int]
+) -> None:
+  for width, number in zip(channels, heads):
+    if width % groups or width % number:
+      raise ValueError(
+        f'block_out_channels has {width}, which norm_num_groups {groups} and '
+        f'attention_head_dim {number} must divide'
+      )
+
+
+def _network(
+  module: nn.Module,
+  in_channels: int,
+  context_channels: int,
+  map_channels: int | None,
+) -> Network:
+  kinds = (*module.down, module.mid, *module.up)
+  context = jnp.zeros((1, 1, context_channels)) if 'cross' in kinds else None
+  labels = jnp.zeros(1, int) if module.num_labels else None
+  widths = [2**i for i in range(len(module.channels))]
+  maps = map_channels and {
+    w: jnp.zeros((1, w, w, map_channels)) for w in widths
+  }
+
+  def init(key):
+    x = jnp.zeros((1, widths[-1], widths[-1], in_channels))
+    return module.init(key, x, jnp.zeros(1), context, labels, maps)['params']
+
+  def apply(params, x, timesteps, context=None, class_labels=None, maps=None):
+    return module.apply(
+      {'params': params}, x, timesteps, context, class_labels, maps
+    )
+
+  def loss(params: Params, key: Array, batch: Mapping[str, Array]):
+    del key
+    inputs = {name: a for name, a in batch.items() if name != 'target'}
+    error = jnp.mean(jnp.square(apply(params, **inputs) - batch['target']))
+    return error, {'mse': error}
+
+  return Network(init=init, apply=apply, loss=loss)
+
+
+class _UNet(nn.Module):
+  """Down, through the middle and up again, with skips (Ho et al. 2020)."""
+
+  out_channels: int
+  channels: tuple[int, ...]
+  layers: int
+  down: tuple[str | None, ...]
+  mid: str | None
+  up: tuple[str | None, ...]
+  heads: tuple[int, ...]
+  only_context: tuple[bool, ...]
+  is_linear: bool
+  groups: int
+  num_labels: int | None
+  has_maps: bool
+  dtype: jnp.dtype
+  remat: bool
+
+  @nn.compact
+  def __call__(
+    self,
+    x: Array,
+    timesteps: Array,
+    context: Array | None,
+    labels: Array | None,
+    maps: Mapping[int, Array] | None,
+  ) -> Array:
+    self._check(context=context, class_labels=labels, maps=maps)
+    time = TimeEmbedding(self.channels[0], self.dtype, name='time_embedding')(
+      timesteps
+    )
+    if self.num_labels:
+      time = time + nn.Embed(
+        self.num_labels, time.shape[-1], name='class_embedding'
+      )(labels)
+    x = conv(self.channels[0], dtype=self.dtype, name='conv_in')(x)
+    signals, skips, last = Signals(time, context, maps), [x], len(self.down) - 1
+    for i, kind in enumerate(self.down):
+      block = DownBlock(
+        self._level(i, kind), i == last, name=f'down_blocks_{i}'
+      )
+      x, found = block(x, signals)
+      skips += found
+    if self.mid:
+      x = MidBlock(self._level(last, self.mid), name='mid_block')(x, signals)
+    for i, kind in enumerate(self.up):
+      level = self._level(last - i, kind, layers=self.layers + 1)
+      x = UpBlock(level, name=f'up_blocks_{i}')(x, skips, signals)
+    x = nn.silu(group_norm(self.groups, 1e-5, 'conv_norm_out')(x))
+    # the result, like the norms, in full
+    return conv(
+      self.out_channels, kernel_init=nn.initializers.zeros, name='conv_out'
+    )(x)
+
+  def _level(self, i: int, kind: str | None, layers: int = 0) -> Level:
+    return Level(
+      self.channels[i],
+      layers or self.layers,
+      kind,
+      self.heads[i],
+      self.only_context[i] and kind == 'cross',
+      self.is_linear,
+      self.groups,
+      self.dtype,
+      self.remat,
+    )
+
+  def _check(self, **given: Array | None) -> None:
+    """Raises unless what is given is what this network was made for."""
+    wanted = {
+      'context': 'cross' in (*self.down, self.mid, *self.up),
+      'class_labels': bool(self.num_labels),
+      'maps': self.has_maps,
+    }
+    for name, is_wanted in wanted.items():
+      if (given[name] is not None) != is_wanted:
+        raise ValueError(
+          f'this UNet takes {"" if is_wanted else "no "}{name}, got '
+          f'{"none" if is_wanted else "some"}'
+        )
