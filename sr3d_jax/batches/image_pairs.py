@@ -8,19 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-import grain
 import numpy as np
 
 from sr3d_jax import image, patches
 from sr3d_jax.degrade import degrade, shrink_levels
-from sr3d_jax.io import datasets, paths
-from sr3d_jax.io import images as image_files
+from sr3d_jax.io import photographs
 from sr3d_jax.types import Array
 
 UPRIGHT = np.zeros(3, int)
-
-# A photograph of 12 megapixels is 144 MB as float32, so few wait at a time.
-READING = grain.ReadOptions(num_threads=2, prefetch_buffer_size=2)
 
 
 def make(
@@ -72,46 +67,21 @@ def make(
       f'got {len(given)} of scale, scales and scale_range: give one, such as '
       'scale=4, scales=(2, 3, 4) or scale_range=(1, 4)'
     )
-  photos = _read(roots).map(lambda photo: _limit(photo, max_side))
   if scale is not None:
     _check_whole(scale)
+    photos = photographs.read(roots, max_side)
     pairs = photos.map(lambda photo: _pair(photo, scale))
     batch = _fixed(
-      list(pairs.to_iter_dataset(READING)), scale, patch, batch_size
+      list(pairs.to_iter_dataset(photographs.READING)), scale, patch, batch_size
     )
   else:
     num_queries = patch**2 if num_queries is None else num_queries
     _check_scales(given[0], patch, num_queries)
     draw = _draw(scales, scale_range, batch_size)
-    levels = photos.map(lambda photo: np.asarray(image.to_uint8(photo)))
-    found = list(levels.to_iter_dataset(READING))
+    found = photographs.read_levels(roots, max_side)
     _check_sizes(found, round(max(given[0]) * patch))
     batch = _arbitrary(found, draw, patch, num_queries, scales is not None)
   return lambda step: batch(np.random.default_rng((seed, step)))
-
-
-def _read(roots: Sequence[str]) -> grain.MapDataset:
-  """The photographs of all roots, [H, W, 3] each, not read yet."""
-  if isinstance(roots, str) or not roots:
-    raise ValueError(
-      f'roots must be a tuple of folders and datasets, tfds:NAME, got {roots!r}'
-    )
-  return grain.MapDataset.concatenate([_read_one(root) for root in roots])
-
-
-def _read_one(root: str) -> grain.MapDataset:
-  if root.startswith(datasets.PREFIX):
-    name, split, folder = datasets.parse(root)
-    return datasets.read(name, split, folder and paths.data_path(folder))
-  files = image_files.list_images(paths.data_path(root))
-  dataset = grain.MapDataset.source(files)
-  return dataset.map(lambda file: image_files.load(file)[..., :3])
-
-
-def _limit(hr: Array, max_side: int) -> Array:
-  """The photograph, shrunk where a side is longer than `max_side`."""
-  ratio = max(hr.shape[:2]) / max_side
-  return image.shrink(hr, ratio) if ratio > 1 else hr
 
 
 def _pair(hr: Array, scale: int) -> tuple[np.ndarray, np.ndarray]:

@@ -2,7 +2,6 @@
 
 import itertools
 
-import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -234,25 +233,3 @@ def test_a_small_photograph_serves_the_scales_that_it_can(folder):
 def test_what_cannot_be_made_is_told(folder, options, message):
   with pytest.raises(ValueError, match=message):
     _make(folder, **options)
-
-
-def test_roots_are_read_in_order_whatever_they_are(folder, monkeypatch):
-  def read(name, split, data_dir):
-    assert (name, split, data_dir) == ('div2k', 'train', folder)
-    return grain.MapDataset.source([np.ones((40, 40, 3), np.float32)])
-
-  monkeypatch.setattr(image_pairs.datasets, 'read', read)
-  dataset = f'tfds:div2k?split=train&data_dir={folder}'
-  # folders have paler pictures, of 0.5 blue
-  for roots, blues in (
-    ((dataset,), {255}),
-    ((str(folder), dataset), {128, 255}),
-  ):
-    batch = image_pairs.make(roots=roots, scale=4, patch=8, batch_size=32)(0)
-    assert set(np.round(255 * batch['hr'][:, 0, 0, 2])) == blues
-
-
-def test_one_root_is_not_taken_for_many_letters():
-  for roots in ('train/images', ()):
-    with pytest.raises(ValueError, match='must be a tuple of folders'):
-      image_pairs.make(roots=roots, scale=4)
