@@ -44,8 +44,8 @@ def resize(
   if height < 1 or width < 1:
     raise ValueError(f'height and width must be positive, got {height}x{width}')
   old_height, old_width = images.shape[-3:-1]
-  rows = _resize_weights(old_height, height, method, antialias)
-  columns = _resize_weights(old_width, width, method, antialias)
+  rows = resize_weights(old_height, height, method, antialias)
+  columns = resize_weights(old_width, width, method, antialias)
   images = jnp.einsum('oh,...hwc->...owc', rows, images, precision='highest')
   return jnp.einsum('pw,...owc->...opc', columns, images, precision='highest')
 
@@ -198,10 +198,10 @@ _KERNELS = {
 }
 
 
-def _resize_weights(
+def resize_weights(
   old: int, new: int, method: str, antialias: bool
 ) -> np.ndarray:
-  """Makes [new, old] weights; each row sums to 1."""
+  """Makes [new, old] weights of `resize`'s methods; each row sums to 1."""
   ratio = old / new
   if method == 'area':
     left = np.arange(new)[:, None] * ratio
