@@ -305,6 +305,22 @@ class FieldNetwork(NamedTuple):
   #                   None: on the whole picture
 
 
+class LatentDiffusion(NamedTuple):
+  """What a diffusion prior asks of its networks.
+
+  Pictures are [B, H, W, 3] in [0, 1], latents [B, H / factor, W / factor, C].
+  `coarse` are the latents of the low-resolution picture, enlarged.
+  """
+
+  init: Callable  # (key)                        -> params
+  encode: Callable  # (params, images)           -> (mean, std) of the latents,
+  #                                               features for `decode`
+  estimate: Callable  # (params, x, t [B], coarse) -> clean latents
+  decode: Callable  # (params, latents, features, fidelity) -> images
+  alpha_bars: Any  # [T] share of the signal's power at each time
+  factor: int  # px of a picture per px of its latents
+
+
 class Representation(NamedTuple):
   """What is fitted to views; always ends in `Gaussians`."""
 

@@ -18,7 +18,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 FLOORS = (
   'types numerics files',
   'geometry optics sh image lenses raytrace raycast textures io hosts '
-  'patches prefetch sampling kernel_bank latent_tiles sr3d_kernels',
+  'batched patches prefetch sampling kernel_bank latent_tiles sr3d_kernels',
   'render shards filters capture coarse trajectories density diffusion losses '
   'metrics optim degrade hessian lineage ordering warp fields tile_splat '
   'kernel_usage calibration films backproject spectra samplers color_fix',

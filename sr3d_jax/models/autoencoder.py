@@ -80,7 +80,7 @@ def make(
   patch: int = 1,
   latent_channels: int = 4,
   num_blocks: int = 2,
-  num_groups: int = 32,
+  num_groups: int | None = 32,
   mid_attention: bool = True,
   scaling: float = 0.18215,
   fusion_levels: Sequence[int] = (),
@@ -96,7 +96,8 @@ def make(
     latent_channels: of a latent.
     num_blocks: residual blocks of a level of the encoder; the decoder's have
       one more.
-    num_groups: of every norm.
+    num_groups: of every norm; None: there are no norms, so that what a pixel
+      becomes does not depend on the picture's size.
     mid_attention: whether the coarsest features attend to one another.
     scaling: by which published latents are multiplied.
     fusion_levels: at which the decoder can look at the encoder's features of
@@ -136,7 +137,7 @@ class Sizes(NamedTuple):
 
   channels: tuple[int, ...]
   num_blocks: int
-  num_groups: int
+  num_groups: int | None
   mid_attention: bool
   dtype: Any
 
@@ -297,7 +298,9 @@ class _Attention(nn.Module):
     return inputs + out(x)
 
 
-def _norm(sizes: Sizes, name: str) -> nn.GroupNorm:
+def _norm(sizes: Sizes, name: str) -> Callable[[Array], Array]:
+  if sizes.num_groups is None:
+    return lambda x: x
   return nn.GroupNorm(
     sizes.num_groups, epsilon=EPSILON, dtype=sizes.dtype, name=name
   )
