@@ -32,7 +32,7 @@ _CONFIG = config_flags.DEFINE_config_file('config', lock_config=True)
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Where the results go.')
 
 OF_FIELDS = {
-  'waves': wave_audits.waves,
+  'patterns': wave_audits.patterns,
   'back_projection': field_audits.back_projection,
   'film': field_audits.film,
 }
@@ -42,8 +42,10 @@ OF_WEIGHTS = ('gates', 'uncertainty')  # that ask exact kernels alone
 def check(word: str, config: Any) -> None:
   """Raises where an audit cannot be made of what the config names."""
   prior = config.prior.to_dict()
-  if word == 'waves':
-    wave_audits.check_waves(config.squares.size, config.audits.waves.scale)
+  if word == 'patterns':
+    wave_audits.check_patterns(
+      config.squares.size, config.audits.patterns.scale
+    )
   if word in OF_FIELDS:
     return
   if prior['network'] != 'gaussian_sr':

@@ -1,7 +1,7 @@
-"""Asks a trained network what becomes of waves.
+"""Asks a trained network what becomes of a picture's waves.
 
-Whether an enlarged picture shows the lattice that it was made on, and what is
-left of fine detail. Returns plain figures by name.
+Whether an enlarged picture shows a pattern, such as the lattice that it was
+made on, and what is left of fine detail. Returns plain figures by name.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ FAR = 28  # px from a border, coarse, where a network has no halo to say
 SEAM = 7  # px between the seams of the released tiles, coarse
 
 
-def waves(
+def patterns(
   network: FieldNetwork,
   params: Params,
   squares: Sequence[np.ndarray],
@@ -42,7 +42,7 @@ def waves(
     grating's; 'fine': energy of the enlarged squares beyond what coarse pixels
     hold, by that of the true ones.
   """
-  check_waves(min(min(x.shape[:2]) for x in squares), scale)
+  check_patterns(min(min(x.shape[:2]) for x in squares), scale)
   pairs = degrade.frozen_pairs(squares, scale)
   true = [hr for _, hr in pairs]
   found = [
@@ -65,12 +65,12 @@ def waves(
   }
 
 
-def check_waves(size: int, scale: float) -> None:
-  """Raises where squares of a size cannot show what `waves` looks for."""
+def check_patterns(size: int, scale: float) -> None:
+  """Raises where squares of a size cannot show what `patterns` looks for."""
   if scale <= 2:
     raise ValueError(
-      f'waves want a scale above 2, got {scale:g}: a grid of fine pixels that '
-      'coarse shows no wave of one coarse pixel'
+      f'patterns want a scale above 2, got {scale:g}: a grid of fine pixels '
+      'that coarse shows no wave of one coarse pixel'
     )
   # Of the squares, only what whole coarse pixels cover is enlarged.
   size = round(int(size / scale + 1e-6) * scale)

@@ -29,7 +29,7 @@ def squares():
 
 
 def test_a_network_that_interpolates_by_bilinear(squares):
-  found = wave_audits.waves(_interpolation('bilinear'), {}, squares)
+  found = wave_audits.patterns(_interpolation('bilinear'), {}, squares)
   assert found['ripple'] == pytest.approx(0, abs=1e-6)
   # A triangle wave's first harmonic is 8 / pi^2 of its height, at both; the
   # fine grid, 16 and 8 px a period, adds to it what it cannot tell apart.
@@ -40,7 +40,7 @@ def test_a_network_that_interpolates_by_bilinear(squares):
 
 def test_a_network_that_repeats_pixels_shows_their_lattice(squares):
   nearest, smooth = (
-    wave_audits.waves(_interpolation(word), {}, squares, cycles=())
+    wave_audits.patterns(_interpolation(word), {}, squares, cycles=())
     for word in ('nearest', 'bicubic')
   )
   assert nearest['lattice'] > 3 * smooth['lattice']
@@ -57,16 +57,16 @@ def test_a_network_that_works_in_tiles_shows_their_seams(squares):
     return smooth.decode(params, maps, queries) + seams
 
   network = smooth._replace(decode=decode)
-  found = wave_audits.waves(network, {}, squares, cycles=())
+  found = wave_audits.patterns(network, {}, squares, cycles=())
   assert found['seams'] > 3
 
 
 @pytest.mark.parametrize('scale', [1.0, 1.5, 2.0])
 def test_a_fine_grid_too_coarse_for_the_lattice_is_refused(scale, squares):
   with pytest.raises(ValueError, match=f'a scale above 2, got {scale:g}:'):
-    wave_audits.waves(None, {}, squares, scale=scale)
+    wave_audits.patterns(None, {}, squares, scale=scale)
 
 
 def test_squares_too_small_for_seams_are_refused(squares):
   with pytest.raises(ValueError, match=r'more than 318\.5 px, got 182'):
-    wave_audits.waves(None, {}, squares, scale=7.0)
+    wave_audits.patterns(None, {}, squares, scale=7.0)

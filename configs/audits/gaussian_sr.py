@@ -3,7 +3,7 @@
     python -m experiments.audit --config=configs/audits/gaussian_sr.py \
         --workdir=runs/audit
 
-`waves` (ripple, lattice and seams that show; what is left of gratings),
+`patterns` (ripple, lattice and seams that show; what is left of gratings),
 `gates` (signatures of a bank that fails), `usage` (which kernels print, charts,
 nature and buildings take), `uncertainty`, `back_projection`, `film` (flicker);
 none is all of these. `training` (flips of kernels at its end, leaps of loss and
@@ -28,7 +28,7 @@ STRATA = {
   'charts': ('drawn:charts',),
 }
 AUDITS = {
-  'waves': {'scale': 4.0, 'cycles': (0.25, 0.5)},
+  'patterns': {'scale': 4.0, 'cycles': (0.25, 0.5)},
   'gates': {'scale': 4.0, 'hole_scale': 30.0},
   'usage': {'scale': 4.0},
   'uncertainty': {'scale': 4.0, 'num_bins': 10},
@@ -83,7 +83,7 @@ def _rehearse(config: ConfigDict) -> None:
     'charts': ('drawn:charts',),
   }
   for word, section in config.audits.items():
-    if word == 'waves':
+    if word == 'patterns':
       section.scale = 2.5
     if word == 'film':
       section.update(motions=('pan',), num_frames=2)

@@ -63,7 +63,8 @@ def test_every_audit_gives_figures(load, make_config, tmp_path):
     who: film[f'pan, {who}']['warp_error'] for who in ('field', 'frames')
   }
   assert errors['field'] < errors['frames'] / 3
-  assert found['waves']['gain at 0.5'] > 0 and found['waves']['lattice'] > 0
+  patterns = found['patterns']
+  assert patterns['gain at 0.5'] > 0 and patterns['lattice'] > 0
   told = (tmp_path / 'run' / 'figures.md').read_text()
   assert '- slope: ' in told and '  - pan, field' in told
 
@@ -143,7 +144,7 @@ def _small_squares(config):
     (('film', 'training'), _empty_run, "'l1' must have 3 chunks"),
     ((), _no_bank, 'gates asks a bank.*liif has none'),
     (('film', 'usage'), _other_units, "units='lr', got 'hr'"),
-    (('film', 'waves'), _small_squares, r'more than 113\.8 px, got 55'),
+    (('film', 'patterns'), _small_squares, r'more than 113\.8 px, got 55'),
   ],
 )
 def test_a_word_that_cannot_be_told_stops_before_the_first(
