@@ -18,14 +18,15 @@ ROOT = pathlib.Path(__file__).parents[1]
 FLOORS = (
   'types numerics files',
   'geometry optics sh image lenses raytrace raycast textures io hosts '
-  'batched patches prefetch sampling kernel_bank latent_tiles sr3d_kernels',
+  'batched patches prefetch sampling kernel_bank latent_tiles blur_kernels '
+  'sr3d_kernels',
   'render shards filters capture coarse trajectories density diffusion losses '
-  'metrics optim degrade hessian lineage ordering warp fields tile_splat '
+  'metrics optim degrade worsen hessian lineage ordering warp fields tile_splat '
   'kernel_usage calibration films backproject spectra samplers color_fix',
   'models fit_step',
   'priors representations scenes batches fit train consolidate evaluate cli '
   'resolve enlarge table benchmark standings validate bank_audits '
-  'field_audits wave_audits',
+  'field_audits wave_audits methods timing conversion',
   'experiments',
 )
 FLOOR = {word: i for i, words in enumerate(FLOORS) for word in words.split()}
@@ -38,11 +39,18 @@ ALLOWED = (
   ('sr3d_jax.models.', 'sr3d_jax.models.ensemble'),
   ('sr3d_jax.models.', 'sr3d_jax.models.attention'),
   ('sr3d_jax.models.', 'sr3d_jax.models.diffusion_blocks'),
+  ('sr3d_jax.models.', 'sr3d_jax.models.transformer'),
+  ('sr3d_jax.models.', 'sr3d_jax.models.unet_levels'),
+  ('sr3d_jax.models.stablesr', 'sr3d_jax.models.unet'),
+  ('sr3d_jax.models.unet_config', 'sr3d_jax.models.unet'),
   ('sr3d_jax.models.', 'sr3d_jax.models.gaussian_design'),
   ('sr3d_kernels', 'sr3d_kernels'),
   ('sr3d_jax.shards', 'sr3d_jax.render'),
   ('sr3d_jax.samplers', 'sr3d_jax.diffusion'),
   ('sr3d_jax.io.', 'sr3d_kernels.rasterize.constants'),
+  ('sr3d_jax.io.pth', 'sr3d_jax.io.pickles'),
+  ('sr3d_jax.io.', 'sr3d_jax.io.safetensors'),
+  ('sr3d_jax.io.bundles', 'sr3d_jax.io.weights'),
   ('sr3d_jax.io.photographs', 'sr3d_jax.io.'),
   ('sr3d_jax.io.photographs', 'sr3d_jax.image'),
 )

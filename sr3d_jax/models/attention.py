@@ -1,12 +1,12 @@
-"""Attention that diffusion networks and their autoencoder share; NHWC, tokens.
+"""Attention within a picture, and the arithmetic of all attention; NHWC.
 
 `attend` is the arithmetic alone. It holds all scores at once where they are
 few, and otherwise blocks of them, with the same result: softmax(q kᵀ / √D) v
 can be summed over keys in any order, if the largest score so far is kept apart
 (Milakov & Gimelshein 2018; Rabe & Staats 2021).
 
-The modules' parameters have the names of diffusers. Parameters are float32;
-`dtype` is that of the products, while norms and softmax are in float32.
+Parameters are float32; a module's `dtype` is that of its products, while norms
+and softmax are in float32.
 """
 
 import math
@@ -121,21 +121,18 @@ def group_norm(groups: int, epsilon: float, name: str) -> nn.GroupNorm:
 class PixelAttention(nn.Module):
   """Adds what each pixel finds among all of its picture [B, H, W, C].
 
-  A group norm, attention with biases, and a residual.
+  As in diffusers: a group norm, attention with biases, and a residual.
 
   Attributes:
     heads: that share the channels.
     groups: of the norm.
     epsilon: of the norm.
-    is_linear: whether kernels are [C, C] as diffusers writes them, rather than
-      the [1, 1, C, C] of older files.
     dtype: of the products.
   """
 
   heads: int = 1
   groups: int = 32
   epsilon: float = 1e-6
-  is_linear: bool = True
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
@@ -143,114 +140,46 @@ class PixelAttention(nn.Module):
     batch, *_, channels = x.shape
     normed = group_norm(self.groups, self.epsilon, 'group_norm')(x)
     q, k, v = (
-      self._project(channels, name)(normed).reshape(
+      nn.Dense(channels, dtype=self.dtype, name=name)(normed).reshape(
         batch, -1, self.heads, channels // self.heads
       )
       for name in ('to_q', 'to_k', 'to_v')
     )
     mixed = attend(q, k, v).reshape(x.shape)
-    return x + self._project(channels, 'to_out_0')(mixed)
+    out = nn.Dense(
+      channels,
+      dtype=self.dtype,
+      kernel_init=nn.initializers.zeros,
+      name='to_out_0',
+    )
+    return x + out(mixed)
 
-  def _project(self, channels: int, name: str) -> nn.Module:
-    if self.is_linear:
-      return nn.Dense(channels, dtype=self.dtype, name=name)
-    return nn.Conv(channels, (1, 1), dtype=self.dtype, name=name)
 
+class FusedAttention(nn.Module):
+  """`PixelAttention` with one kernel for q, k and v of every head.
 
-class Transformer(nn.Module):
-  """Adds to a picture [B, H, W, C] what it finds in itself and in a context.
-
-  A group norm, a projection, one transformer block and its way back (Rombach
-  et al. 2022, "High-Resolution Image Synthesis with Latent Diffusion Models").
-
-  Attributes:
-    heads: that share the channels.
-    groups: of the norm.
-    is_linear: whether the projections' kernels are [C, C], as in SD 2, rather
-      than [1, 1, C, C], as in SD 1.
-    only_context: whether the first attention, too, is to the context.
-    dtype: of the products.
+  As in Dhariwal & Nichol 2021, "Diffusion Models Beat GANs on Image Synthesis",
+  parameters named as there; [q, k, v] follow each other head by head.
   """
 
-  heads: int
+  heads: int = 1
   groups: int = 32
-  is_linear: bool = True
-  only_context: bool = False
+  epsilon: float = 1e-5
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
-  def __call__(self, x: Array, context: Array) -> Array:
-    batch, height, width, channels = x.shape
-    y = group_norm(self.groups, 1e-6, 'norm')(x)
-    y = self._project(channels, 'proj_in')(y)
-    y = _TransformerBlock(
-      self.heads, self.only_context, self.dtype, name='transformer_blocks_0'
-    )(y.reshape(batch, -1, channels), context)
-    y = y.reshape(batch, height, width, channels)
-    return x + self._project(
-      channels, 'proj_out', kernel_init=nn.initializers.zeros
-    )(y)
-
-  def _project(self, channels: int, name: str, **kwargs) -> nn.Module:
-    kwargs = {'dtype': self.dtype, 'name': name} | kwargs
-    if self.is_linear:
-      return nn.Dense(channels, **kwargs)
-    return nn.Conv(channels, (1, 1), **kwargs)
-
-
-class _TransformerBlock(nn.Module):
-  """Attention within tokens [B, N, C], to a context, and a gated layer."""
-
-  heads: int
-  only_context: bool
-  dtype: jnp.dtype
-
-  @nn.compact
-  def __call__(self, x: Array, context: Array) -> Array:
-    attn1, attn2 = (
-      _Attention(self.heads, self.dtype, name=name)
-      for name in ('attn1', 'attn2')
-    )
-    y = _layer_norm('norm1')(x)
-    x = x + attn1(y, context if self.only_context else y)
-    x = x + attn2(_layer_norm('norm2')(x), context)
-    return x + _GatedLayer(self.dtype, name='ff')(_layer_norm('norm3')(x))
-
-
-class _Attention(nn.Module):
-  """Attends from tokens [B, N, C] to others [B, M, D], biased only at last."""
-
-  heads: int
-  dtype: jnp.dtype
-
-  @nn.compact
-  def __call__(self, x: Array, others: Array) -> Array:
-    batch, _, channels = x.shape
-    q, k, v = (
-      nn.Dense(channels, use_bias=False, dtype=self.dtype, name=name)(
-        tokens
-      ).reshape(batch, -1, self.heads, channels // self.heads)
-      for name, tokens in (('to_q', x), ('to_k', others), ('to_v', others))
-    )
-    mixed = attend(q, k, v).reshape(x.shape)
-    return nn.Dense(channels, dtype=self.dtype, name='to_out_0')(mixed)
-
-
-class _GatedLayer(nn.Module):
-  """x W₁ · gelu(x W₂), 4 C wide, and back (Shazeer 2020, GEGLU)."""
-
-  dtype: jnp.dtype
-
-  @nn.compact
   def __call__(self, x: Array) -> Array:
-    channels = x.shape[-1]
-    y = nn.Dense(8 * channels, dtype=self.dtype, name='net_0_proj')(x)
-    y, gate = jnp.split(y, 2, axis=-1)
-    y = y * nn.gelu(gate, approximate=False)
-    return nn.Dense(channels, dtype=self.dtype, name='net_2')(y)
-
-
-def _layer_norm(name: str) -> nn.LayerNorm:
-  return nn.LayerNorm(
-    epsilon=1e-5, dtype=jnp.float32, use_fast_variance=False, name=name
-  )
+    batch, height, width, channels = x.shape
+    tokens = group_norm(self.groups, self.epsilon, 'norm')(x)
+    tokens = tokens.reshape(batch, height * width, channels)
+    qkv = nn.Conv(3 * channels, (1,), dtype=self.dtype, name='qkv')(tokens)
+    qkv = qkv.reshape(batch, height * width, self.heads, -1)
+    mixed = attend(*jnp.split(qkv, 3, axis=-1)).reshape(tokens.shape)
+    out = nn.Conv(
+      channels,
+      (1,),
+      dtype=self.dtype,
+      kernel_init=nn.initializers.zeros,
+      name='proj_out',
+    )
+    return x + out(mixed).reshape(x.shape)

@@ -6,12 +6,11 @@ products, while norms are in float32.
 
 import math
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
 
-from sr3d_jax.models.attention import PixelAttention, Transformer, group_norm
+from sr3d_jax.models.attention import group_norm
 from sr3d_jax.models.blocks import conv
 from sr3d_jax.types import Array
 
@@ -153,117 +152,3 @@ class Upsampler(nn.Module):
     x = jnp.repeat(jnp.repeat(x, 2, axis=-3), 2, axis=-2)
     x = x[..., : self.height, : self.width, :]
     return conv(x.shape[-1], dtype=self.dtype, name='conv')(x)
-
-
-class Level(NamedTuple):
-  """What the blocks of one level of a UNet have in common.
-
-  Attributes:
-    channels: of the features.
-    layers: residual blocks.
-    kind: of attention after each: None, `self` or `cross`.
-    heads: of each attention.
-    only_context: whether `cross` attends twice to the context.
-    is_linear: whether its projections are stored as in SD 2.
-    groups: of the norms.
-    dtype: of the products.
-    remat: whether each block is computed anew for the gradient.
-  """
-
-  channels: int
-  layers: int
-  kind: str | None
-  heads: int
-  only_context: bool
-  is_linear: bool
-  groups: int
-  dtype: jnp.dtype
-  remat: bool
-
-
-class Signals(NamedTuple):
-  """What all blocks of a UNet are told: `ResBlock` and `Transformer` say."""
-
-  time: Array
-  context: Array | None
-  maps: Mapping[int, Array] | None
-
-
-def _refine(level: Level, i: int, x: Array, signals: Signals) -> Array:
-  """Applies the i-th residual block; for use inside a compact module."""
-  kind = nn.remat(ResBlock) if level.remat else ResBlock
-  block = kind(
-    level.channels, level.groups, dtype=level.dtype, name=f'resnets_{i}'
-  )
-  return block(x, signals.time, signals.maps)
-
-
-def _attend(level: Level, i: int, x: Array, signals: Signals) -> Array:
-  """Applies the i-th attention, if any; for use inside a compact module."""
-  name = f'attentions_{i}'
-  if level.kind is None:
-    return x
-  if level.kind == 'self':
-    kind = nn.remat(PixelAttention) if level.remat else PixelAttention
-    return kind(level.heads, level.groups, 1e-5, dtype=level.dtype, name=name)(
-      x
-    )
-  kind = nn.remat(Transformer) if level.remat else Transformer
-  return kind(
-    level.heads,
-    level.groups,
-    level.is_linear,
-    level.only_context,
-    level.dtype,
-    name=name,
-  )(x, signals.context)
-
-
-class DownBlock(nn.Module):
-  """Refines features and halves them, if a level follows."""
-
-  level: Level
-  is_last: bool
-
-  @nn.compact
-  def __call__(self, x: Array, signals: Signals) -> tuple[Array, list[Array]]:
-    """Returns the features for the next level and all that are skips."""
-    skips = []
-    for i in range(self.level.layers):
-      x = _refine(self.level, i, x, signals)
-      x = _attend(self.level, i, x, signals)
-      skips.append(x)
-    if not self.is_last:
-      x = Downsampler(self.level.dtype, name='downsamplers_0')(x)
-      skips.append(x)
-    return x, skips
-
-
-class MidBlock(nn.Module):
-  """Two residual blocks and attention between them."""
-
-  level: Level
-
-  @nn.compact
-  def __call__(self, x: Array, signals: Signals) -> Array:
-    x = _refine(self.level, 0, x, signals)
-    x = _attend(self.level, 0, x, signals)
-    return _refine(self.level, 1, x, signals)
-
-
-class UpBlock(nn.Module):
-  """Refines features with those that were skipped and doubles them."""
-
-  level: Level
-
-  @nn.compact
-  def __call__(self, x: Array, skips: list[Array], signals: Signals) -> Array:
-    """Uses up the last of the skips; doubles up to the size of the next."""
-    for i in range(self.level.layers):
-      x = jnp.concatenate([x, skips.pop()], axis=-1)
-      x = _refine(self.level, i, x, signals)
-      x = _attend(self.level, i, x, signals)
-    if skips:
-      height, width = skips[-1].shape[-3:-1]
-      x = Upsampler(height, width, self.level.dtype, name='upsamplers_0')(x)
-    return x

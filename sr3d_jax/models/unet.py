@@ -13,12 +13,12 @@ import jax.numpy as jnp
 
 from sr3d_jax.models.attention import group_norm
 from sr3d_jax.models.blocks import conv
-from sr3d_jax.models.diffusion_blocks import (
+from sr3d_jax.models.diffusion_blocks import TimeEmbedding
+from sr3d_jax.models.unet_levels import (
   DownBlock,
   Level,
   MidBlock,
   Signals,
-  TimeEmbedding,
   UpBlock,
 )
 from sr3d_jax.types import Array, Network, Params
@@ -27,6 +27,26 @@ NAMES = (
   (r'(blocks|resnets|attentions|samplers|to_out)_(\d+)\.', r'\1.\2.'),
   (r'\.net_0_proj\.', '.net.0.proj.'),
   (r'\.net_2\.', '.net.2.'),
+)
+LDM_INSIDE = (
+  (r'((?:resnets|fea_tran)_\d+\.)norm1\.', r'\1in_layers.0.'),
+  (r'((?:resnets|fea_tran)_\d+\.)conv1\.', r'\1in_layers.2.'),
+  (r'((?:resnets|fea_tran)_\d+\.)norm2\.', r'\1out_layers.0.'),
+  (r'\.conv2\.', '.out_layers.3.'),
+  (r'\.time_emb_proj\.', '.emb_layers.1.'),
+  (r'\.conv_shortcut\.', '.skip_connection.'),
+  (r'\.mlp_shared\.', '.mlp_shared.0.'),
+)
+LDM_OUTSIDE = (
+  (r'^time_embedding\.linear_1\.', 'time_embed.0.'),
+  (r'^time_embedding\.linear_2\.', 'time_embed.2.'),
+  (r'^class_embedding\.', 'label_emb.'),
+  (r'^conv_in\.', 'input_blocks.0.0.'),
+  (r'^mid_block\.resnets_0\.', 'middle_block.0.'),
+  (r'^mid_block\.attentions_0\.', 'middle_block.1.'),
+  (r'^mid_block\.resnets_1\.', 'middle_block.2.'),
+  (r'^conv_norm_out\.', 'out.0.'),
+  (r'^conv_out\.', 'out.2.'),
 )
 # what a block attends to beyond its convolutions
 DOWN_BLOCKS = {
@@ -43,47 +63,38 @@ MID_BLOCKS = {
   'UNetMidBlock2D': 'self',
   'UNetMidBlock2DCrossAttn': 'cross',
 }
-# of a config.json, what may only say one thing here
-FIXED = {
-  'act_fn': 'silu',
-  'addition_embed_type': None,
-  'attention_type': 'default',
-  'center_input_sample': False,
-  'class_embed_type': None,
-  'class_embeddings_concat': False,
-  'conv_in_kernel': 3,
-  'conv_out_kernel': 3,
-  'cross_attention_norm': None,
-  'downsample_padding': 1,
-  'dropout': 0.0,
-  'dual_cross_attention': False,
-  'encoder_hid_dim': None,
-  'encoder_hid_dim_type': None,
-  'flip_sin_to_cos': True,
-  'freq_shift': 0,
-  'mid_block_only_cross_attention': None,
-  'mid_block_scale_factor': 1,
-  'norm_eps': 1e-5,
-  'num_attention_heads': None,
-  'projection_class_embeddings_input_dim': None,
-  'resnet_out_scale_factor': 1.0,
-  'resnet_skip_time_act': False,
-  'resnet_time_scale_shift': 'default',
-  'reverse_transformer_layers_per_block': None,
-  'time_cond_proj_dim': None,
-  'time_embedding_act_fn': None,
-  'time_embedding_dim': None,
-  'time_embedding_type': 'positional',
-  'timestep_post_act': None,
-  'transformer_layers_per_block': 1,
-}
-# what says nothing about what is computed
-IGNORED = (
-  'addition_embed_type_num_heads',
-  'addition_time_embed_dim',
-  'sample_size',
-  'upcast_attention',
-)
+
+
+def ldm_names(
+  up_block_types: Sequence[str], layers_per_block: int = 2
+) -> tuple[tuple[str, str], ...]:
+  """The names that Stable Diffusion's own checkpoints use, without prefix.
+
+  There, blocks are counted through all levels.
+
+  Args:
+    up_block_types: as for `make`.
+    layers_per_block: as for `make`.
+  """
+  stride = layers_per_block + 1
+  names = []
+  for i, kind in enumerate(up_block_types):
+    for j in range(stride):
+      down, up = rf'^down_blocks_{i}\.', rf'^up_blocks_{i}\.'
+      n = stride * i + j
+      names += [
+        (rf'{down}resnets_{j}\.', f'input_blocks.{n + 1}.0.'),
+        (rf'{down}attentions_{j}\.', f'input_blocks.{n + 1}.1.'),
+        (rf'{up}resnets_{j}\.', f'output_blocks.{n}.0.'),
+        (rf'{up}attentions_{j}\.', f'output_blocks.{n}.1.'),
+      ]
+    # the last of a level, behind its attention if it has one
+    place = 1 if UP_BLOCKS[kind] is None else 2
+    names += [
+      (rf'{down}downsamplers_0\.conv\.', f'input_blocks.{n + 1}.0.op.'),
+      (rf'{up}upsamplers_0\.', f'output_blocks.{n}.{place}.'),
+    ]
+  return (*LDM_INSIDE, *names, *LDM_OUTSIDE, *NAMES)
 
 
 def make(
@@ -172,27 +183,6 @@ def make(
     remat=remat,
   )
   return _network(module, in_channels, cross_attention_dim, map_channels)
-
-
-def options(config: Mapping[str, Any]) -> dict[str, Any]:
-  """Reads a config.json of diffusers as keywords of `make`.
-
-  Raises:
-    ValueError: it asks for what this UNet does not do, naming the key.
-  """
-  asked = {k: v for k, v in config.items() if not k.startswith('_')}
-  known = set(make.__kwdefaults__) - {'map_channels', 'dtype', 'remat'}
-  for key in asked.keys() - known - set(IGNORED):
-    if key not in FIXED:
-      raise ValueError(
-        f'the config has {key} = {asked[key]!r}, which this UNet does not know'
-      )
-    if asked[key] != FIXED[key]:
-      raise ValueError(
-        f'the config has {key} = {asked[key]!r}: this UNet only does '
-        f'{FIXED[key]!r}'
-      )
-  return {key: asked[key] for key in known if key in asked}
 
 
 def _each(name: str, value: Any, levels: int) -> tuple:
@@ -304,7 +294,8 @@ class _UNet(nn.Module):
       x, found = block(x, signals)
       skips += found
     if self.mid:
-      x = MidBlock(self._level(last, self.mid), name='mid_block')(x, signals)
+      level = self._level(last, self.mid)._replace(only_context=False)
+      x = MidBlock(level, name='mid_block')(x, signals)
     for i, kind in enumerate(self.up):
       level = self._level(last - i, kind, layers=self.layers + 1)
       x = UpBlock(level, name=f'up_blocks_{i}')(x, skips, signals)
@@ -320,9 +311,9 @@ class _UNet(nn.Module):
       layers or self.layers,
       kind,
       self.heads[i],
-      self.only_context[i] and kind == 'cross',
-      self.is_linear,
       self.groups,
+      self.only_context[i],
+      self.is_linear,
       self.dtype,
       self.remat,
     )
