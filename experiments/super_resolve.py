@@ -19,18 +19,25 @@ import jax
 from absl import flags
 from ml_collections import config_flags
 
-from sr3d_jax import capture, cli, coarse, consolidate, resolve
+from sr3d_jax import (
+  capture,
+  cli,
+  coarse,
+  consolidate,
+  methods,
+  resolve,
+  timing,
+)
 from sr3d_jax.evaluate import evaluate
 from sr3d_jax.fit import fit
 from sr3d_jax.io import workdir as workdirs
+from sr3d_jax.methods import ANCHORED
 from sr3d_jax.render import render_views
 from sr3d_jax.table import Table
-from sr3d_jax.types import Scene, SRPrior, Views
+from sr3d_jax.types import Scene, Views
 
 _CONFIG = config_flags.DEFINE_config_file('config', lock_config=True)
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Where the results go.')
-
-ANCHORED = '+anchor'  # ends the name of a row whose fit has the anchor loss
 
 
 def full_scene(config: Any) -> Scene:
@@ -58,11 +65,13 @@ def low_resolution(config: Any, full: Scene) -> tuple[Views, Views]:
   return low.train, low.test
 
 
-def build_prior(section: Any, where: str) -> Any:
-  """Builds a prior; the error says how to choose one with all its keys."""
+def build_part(kind: str, section: Any, where: str) -> Any:
+  """Builds a plug-in; a prior's error says how to choose one with its keys."""
   try:
-    return resolve.build('priors', section)
+    return resolve.build(kind, section)
   except ValueError as error:
+    if kind != 'priors':
+      raise
     raise ValueError(
       f'{error}. To switch to a prior with its own section write '
       f'--config={where}:NAME, with NAME a file of configs/priors/'
@@ -99,22 +108,37 @@ def prior_section(config: Any, word: str) -> Any:
   return section
 
 
-def methods(config: Any) -> dict[str, tuple[SRPrior, float]]:
-  """{row: (prior, anchor weight)} of the baselines and the main prior.
+def method(config: Any, row: str) -> methods.Method:
+  """How a row is made: of `config.rows`, or of the word that it is."""
+  section = config.get('rows', {}).get(row)
+  if section is None:
+    word = row.removesuffix(ANCHORED)
+    weight = config.anchor_weight if row != word else 0.0
+    section = {'prior': word, 'anchor_weight': weight}
+  return methods.make(
+    row,
+    dict(section),
+    prior=lambda word: prior_section(config, word).to_dict(),
+    build=lambda kind, keys: build_part(kind, keys, config.source),
+    representation=config.representation.to_dict(),
+    fit=config.fit.to_dict(),
+  )
+
+
+def all_methods(config: Any) -> dict[str, methods.Method]:
+  """{row: method} of the baselines, the rows and the main prior.
 
   A baseline may be the main prior without the anchor, or with it.
   """
-  chosen = {}
-  for row in (*config.baselines, main_row(config)):
-    word = row.removesuffix(ANCHORED)
-    prior = build_prior(prior_section(config, word), config.source)
-    chosen[row] = prior, config.anchor_weight if row != word else 0.0
-  scale = chosen[main_row(config)][0].scale
-  if config.shrink > 1 and scale != config.shrink:
-    raise ValueError(
-      f'shrink is {config.shrink:g} but prior.scale is {scale:g}, so that the '
-      'finer views would not have the size of the truth: set both alike'
-    )
+  rows = (*config.baselines, *config.get('rows', {}), main_row(config))
+  chosen = {row: method(config, row) for row in rows}
+  for row, found in chosen.items():
+    if config.shrink > 1 and found.prior.scale != config.shrink:
+      raise ValueError(
+        f'shrink is {config.shrink:g} but prior.scale is '
+        f'{found.prior.scale:g} in row {row!r}, so that the finer views would '
+        'not have the size of the truth: set both alike'
+      )
   return chosen
 
 
@@ -122,8 +146,8 @@ def run(config: Any, folder: Any) -> list[dict]:
   """Makes every row of the table that is not there yet; returns them all."""
   key = jax.random.key(config.seed)
   init_key, first_key, fit_key, prior_key = jax.random.split(key, 4)
-  priors = methods(config)
-  priors[main_row(config)][0].init(prior_key)  # else it fails hours from now
+  rows = all_methods(config)
+  rows[main_row(config)].prior.init(prior_key)  # else it fails hours from now
   full = full_scene(config)
   lr_train, lr_test = low_resolution(config, full)
   if not len(full.points):
@@ -142,12 +166,13 @@ def run(config: Any, folder: Any) -> list[dict]:
     config=config.source,
   )
 
-  def finer_fit(row: str, weight: float = 0.0):
+  def finer_fit(row: str, steps: tuple[int, ...], **options):
     def fit_stage(key, rep, params, views, *, anchor=None, stage=0):
-      with table.recorder(row, config.fit.num_steps, stage) as (store, log):
+      place = sum(count > 0 for count in steps[:stage])
+      with table.recorder(row, steps[stage], place) as (store, log):
         return fit(
-          key, rep, params, views, anchor=anchor, anchor_weight=weight,
-          store=store, log=log, **drawing, **config.fit,
+          key, rep, params, views, anchor=anchor, num_steps=steps[stage],
+          store=store, log=log, **drawing, **options,
         )  # fmt: skip
 
     return fit_stage
@@ -159,23 +184,33 @@ def run(config: Any, folder: Any) -> list[dict]:
     )  # fmt: skip
   table.add('lr_fit', rep.gaussians(start), note='coarse views only')
 
-  for row, (prior, weight) in priors.items():
+  for row, made in rows.items():
     if table.has(row):
       continue
     try:
-      prior_params = prior.init(prior_key)
+      prior_params = made.prior.init(prior_key)
     except FileNotFoundError as error:
       table.skip(row, str(error))
       continue
+    prior, seconds = timing.timed(made.prior)
     params = consolidate.consolidate(
-      fit_key, prior, prior_params, rep, start, lr_train,
-      fit=finer_fit(row, weight),
+      fit_key, prior, prior_params, made.representation, start, lr_train,
+      fit=finer_fit(
+        row, made.steps, anchor_weight=made.anchor_weight, **made.fit
+      ),
       draw=functools.partial(render_views, **drawing),
+      is_fitted=[steps > 0 for steps in made.steps],
     )  # fmt: skip
-    table.add(row, rep.gaussians(params), scale=prior.scale)
+    gaussians = made.representation.gaussians(params)
+    table.add(
+      row, gaussians, scale=prior.scale, prior_seconds=round(sum(seconds), 1)
+    )
 
   if config.bound and config.shrink > 1 and not table.has('hr_fit'):
-    params = finer_fit('hr_fit')(fit_key, rep, start, full.train)
+    options = config.fit.to_dict()
+    steps = (options.pop('num_steps'),)
+    fit_views = finer_fit('hr_fit', steps, **options)
+    params = fit_views(fit_key, rep, start, full.train)
     table.add('hr_fit', rep.gaussians(params), note='bound: saw fine photos')
   return table.finish(main_row(config))
 

@@ -1,6 +1,6 @@
 """Prior x representation: the only loop back from 3D to images."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 
@@ -19,6 +19,7 @@ def consolidate(
   *,
   fit: Callable,
   draw: Callable = render_views,
+  is_fitted: Sequence[bool] | None = None,
 ) -> Params:
   """Asks a prior for finer views and makes one 3D scene of its answers.
 
@@ -33,10 +34,22 @@ def consolidate(
       that it lies in.
     fit: (key, rep, params, finer views, anchor=views, stage=i) -> params.
     draw: (gaussians, cameras) -> images.
+    is_fitted: for each step of the prior, whether the scene is fitted to what
+      it shows, and the prior told of it; None: after all.
 
   Returns:
     The params of the consolidated scene.
+
+  Raises:
+    ValueError: `is_fitted` says too little or too much, or leaves out the last.
   """
+  if is_fitted is None:
+    is_fitted = (True,) * prior.num_steps
+  if len(is_fitted) != prior.num_steps or not is_fitted[-1]:
+    raise ValueError(
+      f'is_fitted must speak of {prior.num_steps} steps of the prior and end '
+      f'with the fit to its last word, got {tuple(is_fitted)}'
+    )
   cameras = views.cameras.at_scale(prior.scale)
   weights = views.weights
   if weights is not None:
@@ -47,6 +60,8 @@ def consolidate(
   for i in range(prior.num_steps):
     step_key, fit_key = jax.random.split(jax.random.fold_in(key, i + 1))
     state, images = prior.step(prior_params, step_key, state, i)
+    if not is_fitted[i]:
+      continue
     finer = Views(images=images, cameras=cameras, weights=weights)
     params = fit(fit_key, rep, params, finer, anchor=views, stage=i)
     if i + 1 < prior.num_steps:

@@ -1,0 +1,89 @@
+"""What the rows of a run do: a prior, a representation, and fits of the views.
+
+A row is written as a word, `rlfn` or `rlfn+anchor`, the prior of that name
+without or with the anchor loss; or as a section of its own, whose keys are
+
+    prior: a word, or a section {'name': ..., ...}
+    settings: what it changes of the prior's section
+    representation: what it changes of the run's
+    fit: likewise
+    anchor_weight: of the loss that shrinks the render to the photos
+    steps: of the fit after each step of the prior; 0: it is not told of it
+
+Rows cost alike: a row's fits share `fit.num_steps` unless it gives `steps`.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from sr3d_jax.types import Representation, SRPrior
+
+ANCHORED = '+anchor'  # ends the word of a row whose fit has the anchor loss
+KEYS = (
+  'prior', 'settings', 'representation', 'fit', 'anchor_weight', 'steps',
+)  # fmt: skip
+
+
+class Method(NamedTuple):
+  """How a row is made."""
+
+  prior: SRPrior
+  representation: Representation
+  anchor_weight: float
+  steps: tuple[int, ...]  # of the fit after each step of the prior
+  fit: Mapping[str, Any]  # other options of `fit`
+
+
+def shares(num_steps: int, num_stages: int) -> tuple[int, ...]:
+  """Splits the steps of a fit evenly; what is left over goes to the last."""
+  each = num_steps // num_stages
+  return (each,) * (num_stages - 1) + (num_steps - each * (num_stages - 1),)
+
+
+def make(
+  name: str,
+  section: Mapping[str, Any],
+  *,
+  prior: Callable[[Any], Mapping[str, Any]],
+  build: Callable[[str, Mapping[str, Any]], Any],
+  representation: Mapping[str, Any],
+  fit: Mapping[str, Any],
+) -> Method:
+  """Makes one row's method.
+
+  Args:
+    name: of the row, for errors.
+    section: of the row, see above.
+    prior: a word -> the section of that prior.
+    build: (kind, section) -> plug-in.
+    representation: the run's section.
+    fit: the run's section.
+
+  Raises:
+    ValueError: an unknown key, or steps that do not fit the prior's.
+  """
+  unknown = set(section) - set(KEYS)
+  if unknown or 'prior' not in section:
+    raise ValueError(
+      f'row {name!r} must have a prior and nothing but {", ".join(KEYS)}, got '
+      f'{", ".join(section)}'
+    )
+  chosen = section['prior']
+  chosen = prior(chosen) if isinstance(chosen, str) else chosen
+  made = build('priors', {**chosen, **section.get('settings', {})})
+  options = {**fit, **section.get('fit', {})}
+  total = options.pop('num_steps')
+  steps = tuple(section.get('steps') or shares(total, made.num_steps))
+  if len(steps) != made.num_steps or min(steps) < 0 or not steps[-1]:
+    raise ValueError(
+      f'row {name!r} must give the steps of a fit for each of the '
+      f'{made.num_steps} steps of its prior, the last above 0, got {steps}'
+    )
+  rep = {**representation, **section.get('representation', {})}
+  return Method(
+    made,
+    build('representations', rep),
+    float(section.get('anchor_weight', 0.0)),
+    steps,
+    options,
+  )
