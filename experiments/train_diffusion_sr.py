@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from absl import flags
 from ml_collections import config_flags
 
@@ -57,20 +58,26 @@ def run(config: Any, folder: Path) -> Path:
   workdirs.claim_workdir(folder, config.to_dict())
   seeds = [config.seed + i for i in range(3)]
 
-  coding = latent_sr.autoencoding(coder, kl_weight=config.kl_weight)
+  measured = [batches['denoiser'](i) for i in range(config.num_measured)]
+  components = latent_sr.principal_components(
+    np.concatenate([batch['hr'] for batch in measured]),
+    coder.factor,
+    coder.channels,
+  )
+  coding = latent_sr.autoencoding(
+    coder, kl_weight=config.kl_weight, components=components
+  )
   if config.autoencoder_from:
     start = paths.data_path(config.autoencoder_from)
-    params = {'autoencoder': weights.restore(start, coding.init)}
+    learnt = weights.restore(start, coding.init)
   else:
     learnt = learn(
       folder / 'autoencoder', config.autoencoder, coding,
       batches['autoencoder'], seeds[0],
     )  # fmt: skip
-    params = {'autoencoder': learnt}
 
-  params['spread'] = latent_sr.measure_spread(
-    model, params, [batches['denoiser'](i) for i in range(config.num_measured)]
-  )
+  units = latent_sr.measure_units(coder, learnt, measured)
+  params = {'autoencoder': learnt, 'units': units}
   denoising = latent_sr.denoising(
     model, params, is_regression=config.is_regression
   )

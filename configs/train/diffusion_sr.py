@@ -29,8 +29,8 @@ PARTS = {
     'fusion': (2, 4, 1e-3),
   },
   'tiny': {
-    'autoencoder': (8, 3000, 3e-3),
-    'denoiser': (8, 9000, 1e-3),
+    'autoencoder': (8, 1500, 5e-4),
+    'denoiser': (8, 6000, 1e-3),
     'fusion': (8, 800, 1e-3),
   },
   'base': {
@@ -70,8 +70,8 @@ def get_config(arg: str = 'tiny') -> ConfigDict:
         'seed': 0,
       },
       'autoencoder_from': '',
-      'kl_weight': 1e-4,
-      'num_measured': 2 if size == 'smoke' else 16,  # batches for the spread
+      'kl_weight': 1e-5,
+      'num_measured': 2 if size == 'smoke' else 16,  # batches for the units
       'is_regression': is_regression,
       **{part: _part(part, *row) for part, row in PARTS[size].items()},
     }
@@ -91,6 +91,7 @@ def _network(channels, latent_channels, width, layers):
       'scaling': 1.0,
       'fusion_levels': (0,),
       'fusion_growth': channels[0] // 3,
+      'shortcut': True,
     },
     'unet': {
       'block_out_channels': width,
@@ -108,7 +109,7 @@ def _part(part, batch_size, num_steps, learning_rate):
     'optimizer': {
       'learning_rate': learning_rate,
       'num_steps': num_steps,
-      'warmup': min(100, num_steps // 2),
+      'warmup': min(200, num_steps // 2),
       'clip_norm': 1.0,
       **({'rates': rates} if rates else {}),
     },

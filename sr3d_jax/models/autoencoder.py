@@ -85,6 +85,7 @@ def make(
   scaling: float = 0.18215,
   fusion_levels: Sequence[int] = (),
   fusion_growth: int = 32,
+  shortcut: bool = False,
   dtype: Any = jnp.float32,
 ) -> Autoencoder:
   """Makes the autoencoder of Stable Diffusion by default.
@@ -103,9 +104,13 @@ def make(
     fusion_levels: at which the decoder can look at the encoder's features of
       the coarse picture; StableSR's are (1, 2).
     fusion_growth: of the dense blocks that do so.
+    shortcut: whether a matrix from the px of a latent to it, and one back, run
+      beside encoder and decoder: what linear maps can do, principal components,
+      need not be learnt by the rest. Not in what is published.
     dtype: of the computation; parameters stay float32.
   """
   _check_fusion(fusion_levels, len(channels))
+  factor = patch * 2 ** (len(channels) - 1)
   module = _AutoencoderKL(
     Sizes(tuple(channels), num_blocks, num_groups, mid_attention, dtype),
     patch,
@@ -113,8 +118,8 @@ def make(
     scaling,
     tuple(fusion_levels),
     fusion_growth,
+    factor if shortcut else None,
   )
-  factor = patch * 2 ** (len(channels) - 1)
 
   def init(key):
     images = jnp.zeros((1, 4 * factor, 4 * factor, 3))
@@ -149,6 +154,7 @@ class _AutoencoderKL(nn.Module):
   scaling: float
   fusion_levels: tuple[int, ...]
   fusion_growth: int
+  shortcut: int | None  # side of the squares of px that matrices see
 
   def setup(self):
     self.encoder = _Encoder(2 * self.latent_channels, self.sizes)
@@ -157,19 +163,26 @@ class _AutoencoderKL(nn.Module):
     )
     self.quant_conv = conv(2 * self.latent_channels, 1)
     self.post_quant_conv = conv(self.latent_channels, 1)
+    if self.shortcut:
+      self.direct_in = conv(self.latent_channels, 1)
+      self.direct_out = conv(3 * self.shortcut**2, 1)
 
   def encode(self, images):
-    moments, features = self.encoder(
-      pixel_unshuffle(2 * images - 1, self.patch)
-    )
+    images = 2 * images - 1
+    moments, features = self.encoder(pixel_unshuffle(images, self.patch))
     mean, log_variance = jnp.split(self.quant_conv(moments), 2, axis=-1)
+    if self.shortcut:
+      mean += self.direct_in(pixel_unshuffle(images, self.shortcut))
     std = jnp.exp(0.5 * jnp.clip(log_variance, *LOG_VARIANCE))
     return Posterior(self.scaling * mean, self.scaling * std), features
 
   def decode(self, latents, features, fidelity):
     x = self.post_quant_conv(latents / self.scaling)
-    x = self.decoder(x, features, fidelity)
-    return (pixel_shuffle(x, self.patch) + 1) / 2
+    images = pixel_shuffle(self.decoder(x, features, fidelity), self.patch)
+    if self.shortcut:
+      direct = self.direct_out(latents / self.scaling)
+      images += pixel_shuffle(direct, self.shortcut)
+    return (images + 1) / 2
 
   def both(self, images):
     """Touches every parameter, those of the fusion as well."""

@@ -1,26 +1,28 @@
 """Super-resolution as denoising of latents, and how its parts are learnt.
 
-The denoiser knows the coarse picture's latents c and how far the fine ones lie
-from them, a standard deviation s for each channel, measured once. Of noisy
-latents x = sqrt(a) z + sqrt(1 - a) n, those two alone give the estimate
+Latents are measured in the unit that matters here, channel by channel: the
+standard deviation of fine ones about those c of the coarse picture. Of noisy
+latents x = sqrt(a) z + sqrt(1 - a) n, with u = x - sqrt(a) c, it follows that
 
-  c + s^2 sqrt(a) / v * (x - sqrt(a) c),  v = s^2 a + 1 - a,
+  c + sqrt(a) u
 
-with an error of standard deviation s sqrt((1 - a) / v). The network sees
-(x - sqrt(a) c) / sqrt(v) and c, and tells what that estimate lacks, in units of
-that error: preconditioning as by Karras et al. 2022, "Elucidating the design
-space of diffusion-based generative models", around c in place of 0. All that it
-is asked for has variance 1, and as a start it may answer 0.
+is the best linear estimate of z, with an error of standard deviation
+sqrt(1 - a). The network sees u and c and tells what that estimate lacks, in
+units of that error: the preconditioning of Karras et al. 2022, "Elucidating the
+design space of diffusion-based generative models", around c in place of 0. All
+that it is asked for has variance 1, and as a start it may answer 0.
 """
 
 from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from sr3d_jax.models.blocks import pixel_unshuffle
 from sr3d_jax.types import Array, LatentDiffusion, Network, Params
 
-FIRST_LOG_VARIANCE = -6.0
+FIRST_LOG_VARIANCE = -10.0
 
 
 def make(autoencoder, unet: Network, alpha_bars: Array) -> LatentDiffusion:
@@ -32,31 +34,40 @@ def make(autoencoder, unet: Network, alpha_bars: Array) -> LatentDiffusion:
     alpha_bars: [T] of the schedule.
 
   Returns:
-    A model whose parameters are {'autoencoder', 'unet', 'spread'}, the last [C]
-    the standard deviation of fine latents about coarse ones.
+    A model whose parameters are {'autoencoder', 'unet', 'units'}, the last as
+    `measure_units` finds it.
   """
   table = jnp.asarray(alpha_bars, jnp.float32)
+  ones = jnp.ones(autoencoder.channels)
 
   def init(key):
     first, second = jax.random.split(key)
     return {
       'autoencoder': autoencoder.init(first),
       'unet': unet.init(second),
-      'spread': jnp.ones(autoencoder.channels),
+      'units': {'spread': ones, 'center': 0 * ones, 'size': ones},
     }
 
   def encode(params, images):
-    return autoencoder.encode(params['autoencoder'], images)
+    (mean, std), features = autoencoder.encode(params['autoencoder'], images)
+    spread = params['units']['spread']
+    return (mean / spread, std / spread), features
 
   def estimate(params, x, t, coarse):
-    alpha_bar = table[t][:, None, None, None]
-    seen, guess, error = _precondition(params['spread'], x, coarse, alpha_bar)
-    inputs = jnp.concatenate([seen, coarse], axis=-1)
-    return guess + error * unet.apply(params['unet'], inputs, t)
+    signal = jnp.sqrt(table[t])[:, None, None, None]
+    units = params['units']
+    apart = x - signal * coarse
+    seen = (coarse - units['center']) / units['size']
+    inputs = jnp.concatenate([apart, seen], axis=-1)
+    lacking = unet.apply(params['unet'], inputs, t)
+    return coarse + signal * apart + jnp.sqrt(1 - signal**2) * lacking
 
   def decode(params, latents, features=None, fidelity=0.0):
     return autoencoder.decode(
-      params['autoencoder'], latents, features, fidelity
+      params['autoencoder'],
+      latents * params['units']['spread'],
+      features,
+      fidelity,
     )
 
   return LatentDiffusion(
@@ -64,32 +75,64 @@ def make(autoencoder, unet: Network, alpha_bars: Array) -> LatentDiffusion:
   )
 
 
-def _precondition(
-  spread: Array, x: Array, coarse: Array, alpha_bar: Array
-) -> tuple[Array, Array, Array]:
-  """What the network sees, the estimate without it, and that one's error."""
-  variance = spread**2 * alpha_bar + 1 - alpha_bar
-  apart = x - jnp.sqrt(alpha_bar) * coarse
-  guess = coarse + spread**2 * jnp.sqrt(alpha_bar) / variance * apart
-  error = spread * jnp.sqrt((1 - alpha_bar) / variance)
-  return apart / jnp.sqrt(variance), guess, error
+def measure_units(
+  autoencoder, params: Params, batches: Sequence[Mapping[str, Array]]
+) -> dict[str, Array]:
+  """Finds the units of latents, [C] each, of pairs 'hr' and 'coarse'.
+
+  Args:
+    autoencoder: of `models.autoencoder`.
+    params: its.
+    batches: of pairs [B, H, W, 3].
+
+  Returns:
+    The standard deviation 'spread' of fine latents about coarse ones; the mean
+    'center' and standard deviation 'size' of coarse ones, in units of it.
+  """
+  encode = jax.jit(lambda images: autoencoder.encode(params, images)[0][0])
+  fine, coarse = (
+    jnp.stack([encode(batch[name]) for batch in batches])
+    for name in ('hr', 'coarse')
+  )
+  axes = (0, 1, 2, 3)
+  spread = jnp.sqrt(jnp.square(fine - coarse).mean(axes))
+  return {
+    'spread': spread,
+    'center': coarse.mean(axes) / spread,
+    'size': coarse.std(axes) / spread,
+  }
 
 
-def autoencoding(autoencoder, *, kl_weight: float) -> Network:
+def autoencoding(
+  autoencoder, *, kl_weight: float, components: tuple[Array, Array]
+) -> Network:
   """The autoencoder as what learns to give back {'hr': [B, H, W, 3]}.
 
   Its loss is the mean absolute error, and `kl_weight` times the mean divergence
-  of a latent's distribution from the standard normal one. Distributions start
-  narrow: with the width that random weights give them, noise would drown what
-  is to be learnt for thousands of steps.
+  of a latent's distribution from the standard normal one. It starts as
+  `components` alone, with narrow distributions: with the width that random
+  weights give them, noise would drown what is to be learnt for long.
+
+  Args:
+    autoencoder: of `models.autoencoder`, with its shortcut.
+    kl_weight: see above.
+    components: of `principal_components`.
   """
+  channels = autoencoder.channels
+  mean, basis = components
 
   def init(key):
     params = autoencoder.init(key)
-    bias = params['quant_conv']['bias']
-    start = bias.at[autoencoder.channels :].set(FIRST_LOG_VARIANCE)
-    quant_conv = {**params['quant_conv'], 'bias': start}
-    return {**params, 'quant_conv': quant_conv}
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    bias = zeros['quant_conv']['bias'].at[channels:].set(FIRST_LOG_VARIANCE)
+    conv_out = zeros['decoder']['conv_out']
+    return {
+      **params,
+      'quant_conv': {**zeros['quant_conv'], 'bias': bias},
+      'decoder': {**params['decoder'], 'conv_out': conv_out},
+      'direct_in': {'kernel': basis[None, None], 'bias': -mean @ basis},
+      'direct_out': {'kernel': basis.T[None, None], 'bias': mean},
+    }
 
   def apply(params, images):
     (mean, _), _ = autoencoder.encode(params, images)
@@ -106,18 +149,26 @@ def autoencoding(autoencoder, *, kl_weight: float) -> Network:
   return Network(init=init, apply=apply, loss=loss)
 
 
-def measure_spread(
-  model: LatentDiffusion,
-  params: Params,
-  batches: Sequence[Mapping[str, Array]],
-) -> Array:
-  """[C] how far latents of 'hr' lie from those of 'coarse', both [B, ...]."""
-  encode = jax.jit(lambda images: model.encode(params, images)[0][0])
-  squares = [
-    jnp.square(encode(batch['hr']) - encode(batch['coarse'])).mean((0, 1, 2))
-    for batch in batches
-  ]
-  return jnp.sqrt(jnp.stack(squares).mean(axis=0))
+def principal_components(
+  pictures: Array, side: int, channels: int
+) -> tuple[Array, Array]:
+  """Finds what squares of px vary in most.
+
+  Args:
+    pictures: [B, H, W, 3] in [0, 1].
+    side: of the squares, px.
+    channels: C, the number of components.
+
+  Returns:
+    Mean [3 side^2] of the squares of 2 v - 1, and orthonormal components
+    [3 side^2, C], in the order of `blocks.pixel_unshuffle`.
+  """
+  squares = pixel_unshuffle(2 * pictures - 1, side)
+  squares = np.asarray(squares, np.float64).reshape(-1, 3 * side**2)
+  _, vectors = np.linalg.eigh(np.cov(squares.T))
+  basis = vectors[:, ::-1][:, :channels]
+  mean = squares.mean(axis=0)
+  return jnp.asarray(mean, jnp.float32), jnp.asarray(basis, jnp.float32)
 
 
 def denoising(
@@ -146,9 +197,8 @@ def denoising(
     t = _times(keys[2], len(fine), len(alpha_bars), is_regression)
     x = _noisy(keys[3], fine, coarse, alpha_bars[t], is_regression)
     found = model.estimate({**frozen, **params}, x, t, coarse)
-    a = alpha_bars[t][:, None, None, None]
-    _, _, error = _precondition(frozen['spread'], x, coarse, a)
-    value = jnp.mean(((found - fine) / error) ** 2)
+    error = jnp.sqrt(1 - alpha_bars[t])[:, None, None, None]
+    value = jnp.mean(jnp.square((found - fine) / error))
     return value, {'l2': value}
 
   return Network(

@@ -50,6 +50,7 @@ SIZES = {
     'scaling': 1.0,
     'fusion_levels': (0,),
     'fusion_growth': 16,
+    'shortcut': True,
   },
   'unet': {
     'block_out_channels': (64, 96, 128),
@@ -72,6 +73,7 @@ TINY = {
       'scaling': 1.0,
       'fusion_levels': (0,),
       'fusion_growth': 4,
+      'shortcut': True,
     },
     'unet': {
       'block_out_channels': (8, 8),
