@@ -1,188 +1,44 @@
 """PyTorch state dicts as numpy arrays, without PyTorch.
 
-PyTorch checkpoints are pickles, and a pickle is a program. This reader runs
-none of it: the few names that a plain state dict mentions are mapped to records
-of our own, every other name is refused, and arrays are cut from the raw bytes
-only after their bounds are checked. Both layouts occur, the zip archive (torch
-1.6 and later) and the legacy stream of pickles before it.
+PyTorch checkpoints are pickles, and a pickle is a program; `pickles` reads it
+without running any of it. Arrays are windows on the file, which is mapped and
+not read: they are in memory while they are used. Their bounds are checked
+first. Both layouts occur, the zip archive (torch 1.6 and later) and the legacy
+stream of pickles before it.
 """
 
-import collections
 import io
+import math
+import mmap
 import pickle
 import re
+import struct
 import zipfile
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
+
+from sr3d_jax.io.pickles import DTYPES, Inert, Storage, Tensor, Unpickler
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
-
-_DTYPES = {
-  'DoubleStorage': np.dtype('<f8'),
-  'FloatStorage': np.dtype('<f4'),
-  'HalfStorage': np.dtype('<f2'),
-  'BFloat16Storage': np.dtype(jnp.bfloat16),
-  'LongStorage': np.dtype('<i8'),
-  'IntStorage': np.dtype('<i4'),
-  'ShortStorage': np.dtype('<i2'),
-  'CharStorage': np.dtype('i1'),
-  'ByteStorage': np.dtype('u1'),
-  'BoolStorage': np.dtype('?'),
-}
-
 
 # What a damaged or hostile pickle provokes in the reader.
 _MALFORMED = (
   pickle.UnpicklingError,
   zipfile.BadZipFile,
+  struct.error,
   ArithmeticError,
   AttributeError,
   EOFError,
   LookupError,
+  RecursionError,
   TypeError,
 )
-
-
-class _Storage(NamedTuple):
-  """Raw numbers elsewhere in the file, shared by any number of tensors."""
-
-  key: str
-  kind: str
-  num_values: int
-
-
-class _Tensor(NamedTuple):
-  """A strided window on a storage; sizes, strides and offset in values."""
-
-  storage: _Storage
-  offset: int
-  sizes: tuple[int, ...]
-  strides: tuple[int, ...]
-
-
-def _tensor(storage, offset, sizes, strides, *_):
-  return _Tensor(storage, offset, tuple(sizes), tuple(strides))
-
-
-def _parameter(tensor, *_):
-  return tensor
-
-
-_ALLOWED = {
-  ('collections', 'OrderedDict'): collections.OrderedDict,
-  ('torch._utils', '_rebuild_tensor_v2'): _tensor,
-  ('torch._utils', '_rebuild_parameter'): _parameter,
-} | {('torch', kind): kind for kind in _DTYPES}
-
-
-class _Unpickler(pickle.Unpickler):
-  """Knows the names of a plain state dict and refuses all others."""
-
-  def find_class(self, module: str, name: str):
-    if (module, name) not in _ALLOWED:
-      raise ValueError(
-        f'the file asks for {module}.{name}, which a plain state dict does not '
-        'need, and nothing in it will be run: save it again as '
-        'torch.save(model.state_dict(), path)'
-      )
-    return _ALLOWED[module, name]
-
-  def persistent_load(self, pid):
-    tag, kind, key, _, num_values = pid[:5]
-    if tag != 'storage' or kind not in _DTYPES or (len(pid) > 5 and pid[5]):
-      raise ValueError(f'expected a whole storage of numbers, got {pid!r}')
-    return _Storage(str(key), kind, int(num_values))
-
-
-def _cut(tensor: _Tensor, values: np.ndarray) -> np.ndarray:
-  """Copies a tensor out of its storage's values once its bounds are checked."""
-  offset, sizes, strides = tensor.offset, tensor.sizes, tensor.strides
-  last = offset + sum((n - 1) * s for n, s in zip(sizes, strides))
-  if (
-    len(sizes) != len(strides)
-    or min((offset, *sizes, *strides)) < 0
-    or np.prod(sizes, dtype=object) > len(values)
-    or (0 not in sizes and last >= len(values))
-  ):
-    raise ValueError(
-      f'a tensor of sizes {sizes}, strides {strides}, offset {offset} leaves '
-      f'its storage of {len(values)} values: the file is damaged'
-    )
-  step = values.itemsize
-  return np.lib.stride_tricks.as_strided(
-    values[offset:], sizes, [s * step for s in strides]
-  ).copy()
-
-
-def _values(storage: _Storage, data: bytes) -> np.ndarray:
-  """Storage bytes (little endian) as a vector of its type."""
-  dtype = _DTYPES[storage.kind]
-  if len(data) != storage.num_values * dtype.itemsize:
-    raise ValueError(
-      f'storage {storage.key} should hold {storage.num_values} values of '
-      f'{dtype}, got {len(data)} bytes: the file is cut short or damaged'
-    )
-  return np.frombuffer(data, dtype)
-
-
-def _read_zip(path: Path):
-  """Returns the unpickled tree and storage -> its values."""
-  archive = zipfile.ZipFile(path)
-  names = [n for n in archive.namelist() if re.fullmatch(r'[^/]+/data\.pkl', n)]
-  if len(names) != 1:
-    raise ValueError(f'expected one <folder>/data.pkl inside, found {names}')
-  folder = names[0].split('/')[0]
-  tree = _Unpickler(io.BytesIO(archive.read(names[0]))).load()
-  return tree, lambda s: _values(s, archive.read(f'{folder}/data/{s.key}'))
-
-
-def _read_legacy(path: Path):
-  """Returns the unpickled tree and storage -> its values."""
-  file = io.BytesIO(path.read_bytes())
-  magic, protocol = (_Unpickler(file).load() for _ in range(2))
-  if (magic, protocol) != (_LEGACY_MAGIC, _LEGACY_PROTOCOL):
-    raise ValueError('neither a zip archive nor a legacy PyTorch file')
-  _Unpickler(file).load()  # type sizes of the machine that saved it
-  tree = _Unpickler(file).load()
-  keys = _Unpickler(file).load()
-  kinds = {t.storage.key: t.storage for t in _tensors(tree)}
-  data = {}
-  for key in map(str, keys):
-    if key not in kinds:
-      raise ValueError(f'storage {key} belongs to no tensor of the state dict')
-    num_values = int.from_bytes(file.read(8), 'little')
-    num_bytes = num_values * _DTYPES[kinds[key].kind].itemsize
-    data[key] = file.read(num_bytes)
-  return tree, lambda s: _values(s, data[s.key])
-
-
-def _tensors(tree) -> list[_Tensor]:
-  """All tensors of nested dictionaries."""
-  if isinstance(tree, _Tensor):
-    return [tree]
-  if isinstance(tree, Mapping):
-    return [t for value in tree.values() for t in _tensors(value)]
-  return []
-
-
-def _section(tree, names: Sequence[str]):
-  """The dictionary below these keys of nested dictionaries."""
-  for name in names:
-    if not isinstance(tree, Mapping) or name not in tree:
-      entries = list(tree)[:8] if isinstance(tree, Mapping) else 'no sections'
-      raise ValueError(f'there is no section {name!r} here, but {entries}')
-    tree = tree[name]
-  if not isinstance(tree, Mapping):
-    raise ValueError(
-      f'expected tensors, got {type(tree).__name__}: name the section that '
-      'holds the state dict'
-    )
-  return tree
+_ZIP_HEADER = struct.Struct('<4s22xHH')  # of an entry: mark, two lengths
 
 
 def load(
@@ -191,27 +47,162 @@ def load(
   """Reads a PyTorch state dict without PyTorch and without running it.
 
   Args:
-    path: a `.pth` file, zip or legacy.
+    path: a `.pth` or `.ckpt` file, zip or legacy.
     section: the entry that holds the state dict, where the file wraps it
       (often 'params', 'params_ema' or 'state_dict'), with dots between where
-      that is wrapped in its turn ('model.sd').
+      that is wrapped in its turn ('model.sd'). What lies beside it (a training
+      run's optimiser and callbacks) is left alone.
 
   Returns:
     Published name -> array, layout as published (convolutions [O, I, H, W]).
+    The arrays are read-only windows on the file.
   """
   path = Path(path)
   if not path.exists():
     raise FileNotFoundError(f'no weights at {path}')
   read = _read_zip if zipfile.is_zipfile(path) else _read_legacy
   try:
-    tree, values = read(path)
-    tree = _section(tree, section.split('.') if section else ())
-    others = [k for k, v in tree.items() if not isinstance(v, _Tensor)]
-    if others:
-      raise ValueError(
-        f'expected tensors only, but {others[:4]} are not: name the section '
-        'that holds the state dict'
-      )
-    return {name: _cut(t, values(t.storage)) for name, t in tree.items()}
+    with path.open('rb') as file:
+      mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+      tree, values = read(file, mapped)
+    tensors = _tensors(_section(tree, section.split('.') if section else ()))
+    return {name: _cut(t, values(t.storage)) for name, t in tensors.items()}
   except (ValueError, *_MALFORMED) as error:
     raise ValueError(f'{path}: {error}') from error
+
+
+def _read_zip(file, mapped: mmap.mmap) -> tuple[Any, Callable]:
+  """Returns the unpickled tree and storage -> its values."""
+  archive = zipfile.ZipFile(file)
+  names = [n for n in archive.namelist() if re.fullmatch(r'[^/]+/data\.pkl', n)]
+  if len(names) != 1:
+    raise ValueError(f'expected one <folder>/data.pkl inside, found {names}')
+  folder = names[0].split('/')[0]
+  entries = {entry.filename: entry for entry in archive.infolist()}
+  if f'{folder}/byteorder' in entries:
+    order = bytes(_entry(mapped, entries[f'{folder}/byteorder']))
+    if order != b'little':
+      raise ValueError(f'numbers should be little endian, got {order}')
+  tree = Unpickler(io.BytesIO(_entry(mapped, entries[names[0]]))).load()
+  found = {}
+
+  def values(storage: Storage) -> np.ndarray:
+    if storage not in found:
+      data = _entry(mapped, entries[f'{folder}/data/{storage.key}'])
+      found[storage] = _values(storage, data)
+    return found[storage]
+
+  return tree, values
+
+
+def _entry(mapped: mmap.mmap, entry: zipfile.ZipInfo) -> memoryview:
+  """The bytes of an archive's entry, in place."""
+  if entry.compress_type != zipfile.ZIP_STORED:
+    raise ValueError(
+      f'{entry.filename} is compressed, which PyTorch never does: unpack the '
+      'file and save it again'
+    )
+  start = entry.header_offset
+  mark, *lengths = _ZIP_HEADER.unpack_from(mapped, start)
+  start += _ZIP_HEADER.size + sum(lengths)
+  data = memoryview(mapped)[start : start + entry.file_size]
+  if mark != b'PK\3\4' or zlib.crc32(data) != entry.CRC:
+    raise ValueError(
+      f'{entry.filename} has another checksum than the file says: it is damaged'
+    )
+  return data
+
+
+def _read_legacy(file, mapped: mmap.mmap) -> tuple[Any, Callable]:
+  """Returns the unpickled tree and storage -> its values."""
+  magic, protocol = (Unpickler(file).load() for _ in range(2))
+  if (magic, protocol) != (_LEGACY_MAGIC, _LEGACY_PROTOCOL):
+    raise ValueError('neither a zip archive nor a legacy PyTorch file')
+  Unpickler(file).load()  # type sizes of the machine that saved it
+  reader = Unpickler(file)
+  tree = reader.load()
+  found = {}
+  for key in map(str, Unpickler(file).load()):
+    if key not in reader.storages:
+      raise ValueError(f'storage {key} belongs to no tensor of the file')
+    storage = reader.storages[key]
+    num_values = int.from_bytes(file.read(8), 'little')
+    num_bytes = num_values * DTYPES[storage.kind].itemsize
+    start = file.tell()
+    data = memoryview(mapped)[start : start + num_bytes]
+    found[storage] = _values(storage, data)
+    file.seek(start + num_bytes)
+  return tree, found.__getitem__
+
+
+def _values(storage: Storage, data: memoryview) -> np.ndarray:
+  """Storage bytes (little endian) as a vector of its type."""
+  dtype = DTYPES[storage.kind]
+  if len(data) != storage.num_values * dtype.itemsize:
+    raise ValueError(
+      f'storage {storage.key} should hold {storage.num_values} values of '
+      f'{dtype}, got {len(data)} bytes: the file is cut short or damaged'
+    )
+  return np.frombuffer(data, dtype)
+
+
+def _cut(tensor: Tensor, values: np.ndarray) -> np.ndarray:
+  """A tensor's window on its storage's values, once its bounds are checked."""
+  offset, sizes, strides = tensor.offset, tensor.sizes, tensor.strides
+  last = offset + sum((n - 1) * s for n, s in zip(sizes, strides))
+  if (
+    len(sizes) != len(strides)
+    or min((offset, *sizes, *strides)) < 0
+    or math.prod(sizes) > len(values)
+    or (0 not in sizes and last >= len(values))
+  ):
+    raise ValueError(
+      f'a tensor of sizes {sizes}, strides {strides}, offset {offset} leaves '
+      f'its storage of {len(values)} values: the file is damaged'
+    )
+  step = values.itemsize
+  return np.lib.stride_tricks.as_strided(
+    values[offset:], sizes, [s * step for s in strides], writeable=False
+  )
+
+
+def _section(tree: Any, names: Sequence[str]) -> Mapping:
+  """The dictionary below these keys of nested dictionaries."""
+  for name in names:
+    if not isinstance(tree, Mapping) or name not in tree:
+      entries = list(tree)[:8] if isinstance(tree, Mapping) else 'no sections'
+      raise ValueError(f'there is no section {name!r} here, but {entries}')
+    tree = tree[name]
+  if not isinstance(tree, Mapping):
+    raise ValueError(
+      f'expected tensors, got {_kind(tree)}: name the section that holds the '
+      'state dict'
+    )
+  return tree
+
+
+def _tensors(section: Mapping) -> Mapping[str, Tensor]:
+  """The section itself, if it holds named tensors and nothing else."""
+  others = {k: v for k, v in section.items() if not isinstance(v, Tensor)}
+  foreign = {k: _kind(v) for k, v in others.items() if isinstance(v, Inert)}
+  if foreign and len(foreign) == len(others):
+    name, kind = next(iter(foreign.items()))
+    raise ValueError(
+      f'expected tensors only, but {name} asks for {kind}, which a plain state '
+      'dict does not need, and nothing in the file will be run: save it again '
+      'as torch.save(model.state_dict(), path)'
+    )
+  if others:
+    raise ValueError(
+      f'expected tensors only, but {list(others)[:4]} are not: name the '
+      'section that holds the state dict'
+    )
+  unnamed = [key for key in section if not isinstance(key, str)]
+  if unnamed:
+    raise ValueError(f'tensors should have names, got {unnamed[:4]}')
+  return section
+
+
+def _kind(value: Any) -> str:
+  """What a value is, by its own name."""
+  return value.origin if isinstance(value, Inert) else type(value).__name__

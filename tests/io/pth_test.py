@@ -6,11 +6,14 @@ import zipfile
 
 import numpy as np
 import pytest
+import torch_files
+from torch_files import Call
 
 from sr3d_jax.io import pth
 
 FIXTURES = pathlib.Path(__file__).parents[1] / 'fixtures' / 'image_networks'
 WRAPPED = FIXTURES.parent / 'field_networks' / 'liif.pth'
+WEIGHT = np.arange(6, dtype=np.float32).reshape(2, 3)
 
 
 class _Hostile:
@@ -135,3 +138,111 @@ def test_a_wrong_section_is_told_the_right_ones(section, message):
 def test_a_missing_file_is_named():
   with pytest.raises(FileNotFoundError, match=r'no weights at .*nowhere\.pth'):
     pth.load(FIXTURES / 'nowhere.pth')
+
+
+def _training_run():
+  """What Lightning writes beside the weights, as opcodes name it."""
+  config = Call(
+    'copyreg',
+    '_reconstructor',
+    (
+      Call('omegaconf.dictconfig', 'DictConfig', None),
+      Call('__builtin__', 'object', None),
+      None,
+    ),
+    {'_content': {'lr': 1e-4}, '_flags': Call('__builtin__', 'set', ([1],))},
+  )
+  callback = Call('pytorch_lightning.callbacks', 'ModelCheckpoint', None)
+  float64 = Call('numpy', 'dtype', ('f8', False, True))
+  return {
+    'pytorch-lightning_version': '1.4.2',
+    'callbacks': {callback: {'best_model_score': np.zeros(1, np.float32)}},
+    'optimizer_states': [{'state': {0: {'exp_avg': WEIGHT}}}],
+    'score': Call('numpy.core.multiarray', 'scalar', (float64, 'raw')),
+    'hyper_parameters': config,
+  }
+
+
+def test_what_lightning_keeps_beside_the_weights_is_left_alone(tmp_path):
+  state = {'w': WEIGHT, 'betas': WEIGHT[0].astype(np.float64)}
+  tree = _training_run() | {'state_dict': state}
+  path = torch_files.write(tmp_path / 'a.ckpt', tree)
+  found = pth.load(path, section='state_dict')
+  np.testing.assert_array_equal(found['w'], WEIGHT)
+  assert found['betas'].dtype == np.float64
+  assert not found['w'].flags.writeable
+
+
+@pytest.mark.parametrize(
+  'module, name',
+  [
+    ('posix', 'system'),
+    ('os', 'system'),
+    ('subprocess', 'Popen'),
+    ('__builtin__', 'eval'),
+    ('functools', 'partial'),
+    ('torch.serialization', 'os.system'),
+  ],
+)
+def test_a_program_beside_the_weights_is_refused(tmp_path, module, name):
+  trap = tmp_path / 'trap'
+  call = Call(module, name, (f'touch {trap}',))
+  tree = {'callbacks': [call], 'state_dict': {'w': WEIGHT}}
+  path = torch_files.write(tmp_path / 'a.ckpt', tree)
+  told = rf'a\.ckpt: the file asks for [\w.]+\.{name.split(".")[-1]}, which'
+  with pytest.raises(ValueError, match=told):
+    pth.load(path, section='state_dict')
+  assert not trap.exists()
+
+
+def test_an_object_of_another_package_is_no_tensor(tmp_path):
+  call = Call('torch.nn', 'Linear', (2, 3), {'bias': None})
+  tree = {'state_dict': {'w': WEIGHT, 'net': call}, 'model': call}
+  path = torch_files.write(tmp_path / 'a.ckpt', tree)
+  with pytest.raises(ValueError, match=r'but net asks for torch\.nn\.Linear'):
+    pth.load(path, section='state_dict')
+  with pytest.raises(ValueError, match=r'tensors, got torch\.nn\.Linear: name'):
+    pth.load(path, section='model')
+
+
+def test_numbers_of_unknown_kinds_matter_only_where_they_are_asked_for(
+  tmp_path,
+):
+  kind = b'ctorch\nQInt8Storage\n'
+  key = pickle.dumps('9', protocol=2)[2:-1]
+  word = pickle.dumps('storage', protocol=2)[2:-1]
+  storage = b'(' + word + kind + key + key + b'K\x01tQ'
+  tensor = Call('torch._utils', '_rebuild_tensor_v2', (storage, 0, (1,), (1,)))
+  tree = {'small': {'w': tensor}, 'state_dict': {'w': WEIGHT}}
+  path = torch_files.write(tmp_path / 'a.ckpt', tree)
+  assert set(pth.load(path, section='state_dict')) == {'w'}
+  with pytest.raises(ValueError, match=r'w asks for torch\.QInt8Storage'):
+    pth.load(path, section='small')
+
+
+def test_a_changed_byte_is_noticed(tmp_path):
+  path = torch_files.write(tmp_path / 'a.pth', {'w': WEIGHT})
+  data = path.read_bytes()
+  found = data.index(WEIGHT.tobytes())
+  path.write_bytes(data[: found + 5] + b'\x99' + data[found + 6 :])
+  with pytest.raises(ValueError, match=r'data/0 has another checksum'):
+    pth.load(path)
+
+
+def test_a_compressed_archive_is_refused(tmp_path):
+  path = torch_files.write(tmp_path / 'a.pth', {'w': WEIGHT})
+  with zipfile.ZipFile(path) as old, zipfile.ZipFile(
+    tmp_path / 'b.pth', 'w', zipfile.ZIP_DEFLATED
+  ) as new:  # fmt: skip
+    for name in old.namelist():
+      new.writestr(name, old.read(name))
+  with pytest.raises(ValueError, match=r'b\.pth: .* is compressed'):
+    pth.load(tmp_path / 'b.pth')
+
+
+def test_a_dictionary_within_itself_ends(tmp_path):
+  # }q\0 X a h\0 s: a dictionary whose entry is itself
+  pickled = b'\x80\x02}q\x00X\x01\x00\x00\x00ah\x00s.'
+  path = _archive(tmp_path, pickled)
+  with pytest.raises(ValueError, match=r"\['a'\] are not: name the section"):
+    pth.load(path, section='a.a.a')
