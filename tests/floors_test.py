@@ -23,7 +23,7 @@ FLOORS = (
   'render shards filters capture coarse trajectories density diffusion losses '
   'metrics optim degrade worsen hessian lineage ordering warp fields tile_splat '
   'kernel_usage calibration films backproject spectra samplers color_fix',
-  'models fit_step',
+  'models fit_step latent_views',
   'priors representations scenes batches fit train consolidate evaluate cli '
   'resolve enlarge table benchmark standings validate bank_audits '
   'field_audits wave_audits methods timing conversion',

@@ -9,17 +9,15 @@ configs/priors/ has both.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sr3d_jax import color_fix, diffusion, image, samplers
-from sr3d_jax.backproject import back_project
-from sr3d_jax.batched import in_batches
+from sr3d_jax import diffusion, latent_views, samplers
 from sr3d_jax.io import paths
 from sr3d_jax.io import weights as weight_files
 from sr3d_jax.models import autoencoder as autoencoders
@@ -35,9 +33,8 @@ CHOICES = {
   'update': ('eps', 'implied'),
   'encode': ('mode', 'sample'),
   'quantise': ('float', 'trunc'),
-  'color': ('none', 'wavelet', 'adain'),
+  'color': tuple(latent_views.FIXES),
 }
-FIXES = {'wavelet': color_fix.wavelet, 'adain': color_fix.adain}
 # The shipped network's; see configs/train/diffusion_sr.py.
 SIZES = {
   'autoencoder': {
@@ -88,16 +85,18 @@ TINY = {
 class State:
   """What the prior carries from step to step, in the host's memory.
 
+  V views are P patches, as many if views are small enough to be whole.
+
   Attributes:
     key: of the latents that are drawn, where they are.
     photos: [V, h, w, 3] the coarse views.
-    coarse: [V, H, W, 3] the same, enlarged and padded.
+    coarse: [P, H, W, 3] patches of the same, enlarged and padded.
     posterior: mean and standard deviation of the latents of `coarse`, both
-      [V, H / f, W / f, C].
+      [P, H / f, W / f, C].
     features: of `coarse`, for the decoder.
     first: the sampler's state at the start.
     sampler: the sampler's state now.
-    believed: estimate [V, H / f, W / f, C] of the clean latents, and the noise
+    believed: estimate [P, H / f, W / f, C] of the clean latents, and the noise
       or None for the one that x and the estimate imply; None at the start.
   """
 
@@ -152,6 +151,7 @@ def make(
   color: str = 'wavelet',
   fidelity: float | Sequence[float] = 0.5,
   back_projections: int = 0,
+  patch: int | None = None,
   at_once: bool = False,
   rows_per_device: int = 1,
 ) -> SRPrior:
@@ -179,8 +179,10 @@ def make(
     fidelity: how far the decoder looks at the coarse picture, 0 to 1; of all
       steps, or of each.
     back_projections: steps of `backproject` on each picture that is shown.
+    patch: largest side of a picture that the networks see, px, and larger ones
+      are cut into overlapping patches, as published with 1280; None: any.
     at_once: whether all steps are taken as one, with nothing heard in between.
-    rows_per_device: views that a device holds at a time.
+    rows_per_device: patches that a device holds at a time.
   """
   check_scale(scale)
   _check_choices(
@@ -195,7 +197,14 @@ def make(
   num_steps = len(timesteps)
   sampler = samplers.ddim(net.alpha_bars, timesteps, eta=eta)
   fidelities = np.broadcast_to(np.float32(fidelity), (num_steps,))
-  calls = _calls(net, scale, color, back_projections, rows_per_device)
+  parts = latent_views.make(
+    net,
+    scale=scale,
+    patch=patch,
+    color=color,
+    back_projections=back_projections,
+    rows_per_device=rows_per_device,
+  )
 
   def init(key):
     if weights is None:
@@ -205,8 +214,8 @@ def make(
 
   def begin(params, key, views: Views) -> State:
     photos = np.asarray(views.images)
-    coarse = _enlarged(photos, scale, net.factor)
-    posterior, features = calls.encode(params, coarse)
+    coarse = parts.enlarge(photos)
+    posterior, features = parts.encode(params, coarse)
     draw, start = jax.random.split(key)
     latents = _latents(draw, posterior, encode)
     begun = sampler.start(_normal(start, latents.shape, noise), latents)
@@ -221,15 +230,13 @@ def make(
       now = move_on(key, now, i - 1)
     latents = _latents(jax.random.fold_in(now.key, i), now.posterior, encode)
     x = np.asarray(sampler.model_input(now.sampler, i))
-    times = np.full(len(x), timesteps[i])
-    estimate = calls.estimate(params, x, times, latents)
+    estimate = parts.estimate(params, x, timesteps[i], latents)
     a = sampler.alpha_bars[i]
     eps = (x - np.sqrt(a) * estimate) / np.sqrt(1 - a)
     believed = estimate, eps.astype(np.float32) if update == 'eps' else None
-    images = calls.show(
-      params, estimate, now.features, now.coarse, now.photos,
-      np.full(len(x), fidelities[i]),
-    )  # fmt: skip
+    images = parts.show(
+      params, estimate, now.features, now.coarse, now.photos, fidelities[i]
+    )
     if quantise == 'trunc':
       images = np.floor(255 * images) / 255
     return dataclasses.replace(now, believed=believed), jnp.asarray(images)
@@ -248,61 +255,13 @@ def make(
     images = np.clip(images, 0, 1)
     if quantise == 'trunc':
       images = np.round(255 * images) / 255
-    posterior, _ = calls.encode(params, _padded(images, net.factor))
+    posterior, _ = parts.encode(params, parts.cut(images))
     draw = jax.random.fold_in(now.key, num_steps)
     estimate = _latents(draw, posterior, encode)
     return dataclasses.replace(now, believed=(estimate, now.believed[1]))
 
   prior = SRPrior(init, begin, step, inject, num_steps, scale)
   return _at_once(prior) if at_once else prior
-
-
-class _Calls(NamedTuple):
-  """The networks over any number of views, see `batched`."""
-
-  encode: Callable  # (params, images) -> posterior, features
-  estimate: Callable  # (params, x, t, latents) -> clean latents
-  show: Callable  # (params, latents, features, coarse, photos, fidelity)
-  #                 -> images [V, sh, sw, 3]
-
-
-def _calls(
-  net: LatentDiffusion,
-  scale: float,
-  color: str,
-  back_projections: int,
-  rows: int,
-) -> _Calls:
-  fix = FIXES.get(color, lambda content, style: content)
-
-  def show(params, latents, features, coarse, photos, fidelity):
-    weight = fidelity[:, None, None, None]
-    images = fix(net.decode(params, latents, features, weight), coarse)
-    height, width = (round(scale * side) for side in photos.shape[1:3])
-    images = back_project(
-      images[:, :height, :width], photos, num_steps=back_projections
-    )
-    return jnp.clip(images, 0, 1)
-
-  return _Calls(
-    *(in_batches(call, rows_per_device=rows)
-      for call in (net.encode, net.estimate, show))
-  )  # fmt: skip
-
-
-def _enlarged(photos: Array, scale: float, multiple: int) -> np.ndarray:
-  """The photos at the size of the result, padded, [V, H, W, 3]."""
-  enlarge = jax.jit(
-    lambda photo: image.enlarge(photo, scale, method='bicubic_torch')
-  )
-  fine = np.stack([enlarge(photo) for photo in photos])
-  return _padded(np.clip(fine, 0, 1), multiple)
-
-
-def _padded(images: np.ndarray, multiple: int) -> np.ndarray:
-  """Reflects below and on the right until `multiple` divides the sides."""
-  pad = [(0, -side % multiple) for side in images.shape[1:3]]
-  return np.pad(images, [(0, 0), *pad, (0, 0)], mode='reflect')
 
 
 def _latents(key: Array, posterior: tuple[Array, Array], encode: str) -> Array:
