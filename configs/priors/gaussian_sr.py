@@ -6,13 +6,13 @@ the picture that it was made of; whole, so in memory that grows with it.
 
 from ml_collections import ConfigDict
 
-from configs.train import field_networks
+from configs.train import gaussian_sr
 
 
 def get_config(arg: str = '') -> ConfigDict:
   """Returns the prior's section."""
   del arg
-  sizes = field_networks.sized('tiny').network.to_dict()
+  sizes = gaussian_sr.get_config('tiny').network.to_dict()
   return ConfigDict(
     {
       'name': 'continuous',

@@ -15,21 +15,7 @@ from ml_collections import ConfigDict
 from configs.train import field_networks, gaussian_sr
 
 RELEASED = gaussian_sr.RELEASED
-EXACT = {
-  'splat': 'exact',
-  'average': False,
-  'centre': 'half_pixel',
-  'units': 'lr',
-  'blend': 'norm',
-  'clamp': False,
-  'head': 'query',
-  'skip': True,
-  'ensemble': 'waves',
-  'cubic': -0.5,
-  'kappa': 1 / 3,
-  'noise': False,
-  'eval_select': None,
-}
+EXACT = gaussian_sr.EXACT
 ENCODER = {'name': 'edsr', 'channels': 24, 'num_blocks': 4}
 LIIF = {'name': 'liif', 'encoder': ENCODER, 'hidden': (64, 64, 64)}
 LTE = {'name': 'lte', 'encoder': ENCODER, 'width': 64, 'hidden': (64, 64)}
@@ -215,7 +201,7 @@ def _training() -> ConfigDict:
   num_steps = 1500
   config = field_networks.sized('tiny')
   config.network.encoder.update(channels=24, num_blocks=4)
-  config.network.update(width=64, hidden=(64, 64))
+  config.network.update(EXACT, width=64, hidden=(64, 64))
   del config.batches['scale_range']
   config.batches.update(
     patch=21, batch_size=4, num_queries=256, scales=(2.0, 3.0, 4.0)

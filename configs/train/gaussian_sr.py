@@ -17,6 +17,30 @@ from ml_collections import ConfigDict
 
 from configs.train import field_networks
 
+# All options but the sizes: when a default changes, a run goes on as it began
+# or is refused, and weights are drawn as they were trained.
+EXACT = {
+  'splat': 'exact',
+  'average': False,
+  'centre': 'half_pixel',
+  'units': 'lr',
+  'blend': 'norm',
+  'clamp': False,
+  'select': 'soft',
+  'eval_select': None,
+  'temperature': 1.0,
+  'noise': False,
+  'sigmas': (0.3, 1.0),
+  'max_rho': 0.7,
+  'kappa': 1 / 3,
+  'radius': None,
+  'offsets': False,
+  'cubic': -0.5,
+  'head': 'query',
+  'skip': True,
+  'ensemble': 'waves',
+}
+# What the authors have instead.
 RELEASED = {
   'splat': 'tiles',
   'average': True,
@@ -43,6 +67,7 @@ def get_config(arg: str = '') -> ConfigDict:
   config = field_networks.sized(
     ','.join(word for word in words if word != 'released')
   )
+  config.network.update(EXACT)
   if is_released:
     config.network.update(RELEASED)
     del config.batches['scale_range']
