@@ -15,6 +15,7 @@ REQUIRED = [
   'ml-collections>=1.1.0',  # configs
   'absl-py>=2.4',  # flags
   'numpy>=2.0',
+  'safetensors>=0.5.3',  # weights of diffusion models, read in place
   'scipy>=1.13',  # nearest neighbours for the first scales
   'pillow>=11',  # image files, EXIF
   'dm-pix>=0.4.4',  # PSNR and SSIM as the field computes them
