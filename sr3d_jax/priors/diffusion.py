@@ -152,7 +152,6 @@ def make(
   fidelity: float | Sequence[float] = 0.5,
   back_projections: int = 0,
   patch: int | None = None,
-  at_once: bool = False,
   rows_per_device: int = 1,
 ) -> SRPrior:
   """Makes the prior.
@@ -181,7 +180,6 @@ def make(
     back_projections: steps of `backproject` on each picture that is shown.
     patch: largest side of a picture that the networks see, px, and larger ones
       are cut into overlapping patches, as published with 1280; None: any.
-    at_once: whether all steps are taken as one, with nothing heard in between.
     rows_per_device: patches that a device holds at a time.
   """
   check_scale(scale)
@@ -260,8 +258,7 @@ def make(
     estimate = _latents(draw, posterior, encode)
     return dataclasses.replace(now, believed=(estimate, now.believed[1]))
 
-  prior = SRPrior(init, begin, step, inject, num_steps, scale)
-  return _at_once(prior) if at_once else prior
+  return SRPrior(init, begin, step, inject, num_steps, scale)
 
 
 def _latents(key: Array, posterior: tuple[Array, Array], encode: str) -> Array:
@@ -276,18 +273,6 @@ def _normal(key: Array, shape: tuple[int, ...], coupling: str) -> np.ndarray:
   """Unit noise [V, ...]; 'shared' is one field for all V."""
   drawn = (1, *shape[1:]) if coupling == 'shared' else shape
   return np.broadcast_to(jax.random.normal(key, drawn), shape)
-
-
-def _at_once(prior: SRPrior) -> SRPrior:
-  """All steps of a prior as one."""
-
-  def step(params, key, state, i):
-    del i
-    for j in range(prior.num_steps):
-      state, images = prior.step(params, jax.random.fold_in(key, j), state, j)
-    return state, images
-
-  return prior._replace(step=step, num_steps=1)
 
 
 def _check_choices(**chosen: str) -> None:
