@@ -194,7 +194,7 @@ def make(
   timesteps = np.asarray(timesteps)
   num_steps = len(timesteps)
   sampler = samplers.ddim(net.alpha_bars, timesteps, eta=eta)
-  fidelities = np.broadcast_to(np.float32(fidelity), (num_steps,))
+  fidelities = _each('fidelity', fidelity, num_steps)
   parts = latent_views.make(
     net,
     scale=scale,
@@ -273,6 +273,17 @@ def _normal(key: Array, shape: tuple[int, ...], coupling: str) -> np.ndarray:
   """Unit noise [V, ...]; 'shared' is one field for all V."""
   drawn = (1, *shape[1:]) if coupling == 'shared' else shape
   return np.broadcast_to(jax.random.normal(key, drawn), shape)
+
+
+def _each(name: str, value: Any, num_steps: int) -> np.ndarray:
+  """[num_steps] of one value, or of one for each step."""
+  values = np.atleast_1d(np.float32(value))
+  if len(values) not in (1, num_steps):
+    raise ValueError(
+      f'{name} must be one number or one for each of {num_steps} steps, got '
+      f'{value}'
+    )
+  return np.broadcast_to(values, (num_steps,))
 
 
 def _check_choices(**chosen: str) -> None:

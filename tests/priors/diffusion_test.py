@@ -1,0 +1,188 @@
+"""The diffusion prior: the plain sampler, unless it is told something."""
+
+import dataclasses
+import os
+import pathlib
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sr3d_jax import samplers
+from sr3d_jax.diffusion import timesteps
+from sr3d_jax.priors import diffusion
+from sr3d_jax.types import Views
+
+KEY = jax.random.key(3)
+PHOTOS = np.random.default_rng(0).random((2, 8, 9, 3), np.float32)
+VIEWS = Views(images=jnp.asarray(PHOTOS), cameras=None)
+
+
+def _make(**options):
+  return diffusion.make(
+    **diffusion.TINY | {'num_steps': 3, 'color': 'none'} | options
+  )
+
+
+def weights():
+  """Random weights; drawn by NumPy, as networks are slow to initialise."""
+  rng = np.random.default_rng(1)
+  shapes = jax.eval_shape(_make().init, KEY)
+  drawn = jax.tree.map(
+    lambda x: 0.2 * rng.standard_normal(x.shape, np.float32), shapes
+  )
+  ones = np.ones(4, np.float32)
+  return drawn | {'units': {'spread': ones, 'center': 0 * ones, 'size': ones}}
+
+
+@pytest.fixture(scope='module')
+def params():
+  return weights()
+
+
+def _run(prior, params, inject=None, views=VIEWS):
+  """The images of all steps and the states after them."""
+  state = prior.begin(params, KEY, views)
+  shown, states = [], []
+  for i in range(prior.num_steps):
+    state, images = prior.step(params, jax.random.fold_in(KEY, i), state, i)
+    shown.append(np.asarray(images))
+    states.append(state)
+    if inject is not None:
+      state = prior.inject(params, state, inject(images))
+  return shown, states
+
+
+@pytest.mark.parametrize('update', ['eps', 'implied'])
+def test_never_injected_it_is_the_plain_sampler(params, update):
+  prior = _make(update=update)
+  shown, states = _run(prior, params)
+  _, net = diffusion.build(**diffusion.TINY['sizes'])
+  steps = timesteps(3, spacing='trailing')
+  sampler = samplers.ddim(net.alpha_bars, steps, eta=1.0)
+  first = prior.begin(params, KEY, VIEWS)
+  coarse, state = first.posterior[0], first.sampler
+  for i, t in enumerate(steps):
+    x = sampler.model_input(state, i)
+    estimate = net.estimate(params, x, np.full(2, t), coarse)
+    np.testing.assert_allclose(estimate, states[i].believed[0], atol=2e-4)
+    key = jax.random.fold_in(KEY, i + 1)
+    noise = jax.random.normal(key, x.shape)
+    state = sampler.step(state, estimate, None, noise, i)
+  images = net.decode(params, estimate, first.features, 0.5)[:, :32, :36]
+  np.testing.assert_allclose(shown[-1], np.clip(images, 0, 1), atol=2e-4)
+
+
+def test_what_is_injected_is_believed(params):
+  prior = _make(eta=0.0)
+  gray = jnp.full((2, 32, 36, 3), 0.5)
+  _, plain = _run(prior, params)
+  _, told = _run(prior, params, inject=lambda images: gray)
+  _, net = diffusion.build(**diffusion.TINY['sizes'])
+  (latents, _), _ = net.encode(params, gray)
+  a = prior_levels(net)
+  eps = told[0].believed[1]
+  wanted = np.sqrt(a[1]) * latents + np.sqrt(1 - a[1]) * eps
+  np.testing.assert_allclose(told[1].sampler.x, wanted, atol=1e-4)
+  assert np.abs(plain[1].sampler.x - told[1].sampler.x).max() > 0.01
+
+
+def prior_levels(net):
+  """The shares of the signal at the three steps."""
+  return np.asarray(net.alpha_bars)[timesteps(3, spacing='trailing')]
+
+
+def test_a_stale_state_moves_all_views_on_from_the_last_one(params):
+  same = Views(images=jnp.stack([VIEWS.images[0]] * 2), cameras=None)
+  gray = jnp.full((2, 32, 36, 3), 0.5)
+  options = {'eta': 0.0, 'update': 'implied'}
+  for state, is_same in (('stale', True), ('carried', False)):
+    prior = _make(state=state, **options)
+    _, states = _run(prior, params, lambda images: gray, same)
+    assert not np.allclose(*states[0].sampler.x)
+    assert np.allclose(*states[1].sampler.x, atol=1e-5) == is_same
+    first = states[0].first.x
+    assert np.array_equal(states[2].first.x, first)
+
+
+def test_shared_noise_starts_all_views_alike(params):
+  same = Views(images=jnp.stack([VIEWS.images[0]] * 2), cameras=None)
+  shared = _make(noise='shared').begin(params, KEY, same)
+  np.testing.assert_array_equal(*shared.sampler.x)
+  alone = _make(noise='independent').begin(params, KEY, same)
+  assert not np.allclose(*alone.sampler.x)
+
+
+def test_latents_that_are_drawn_differ_from_their_mean(params):
+  def start(encode):
+    prior = _make(encode=encode)
+    return _run(prior, params)[1][0].believed[0]
+
+  assert np.abs(start('mode') - start('sample')).max() > 1e-6
+  np.testing.assert_array_equal(start('sample'), start('sample'))
+
+
+def test_truncated_images_have_8_bits(params):
+  (shown, *_), _ = _run(_make(quantise='trunc', num_steps=2), params)
+  np.testing.assert_allclose(255 * shown, np.round(255 * shown), atol=1e-3)
+  (plain, *_), _ = _run(_make(num_steps=2), params)
+  assert np.all(plain - shown >= -1e-6) and np.all(plain - shown < 1 / 254)
+
+
+def test_fidelity_may_follow_the_steps(params):
+  (a, b, _), _ = _run(_make(fidelity=(1.0, 0.0, 0.0)), params)
+  (c, d, _), _ = _run(_make(fidelity=0.0), params)
+  assert np.abs(a - c).max() > 1e-6
+  np.testing.assert_array_equal(b, d)
+
+
+def test_timesteps_may_be_given(params):
+  prior = _make(timesteps=(900, 100))
+  assert prior.num_steps == 2
+  assert len(_run(prior, params)[0]) == 2
+
+
+@pytest.mark.parametrize(
+  'options, words',
+  [
+    ({'state': 'fresh'}, 'state must be one of carried, stale'),
+    ({'color': 'gray'}, 'color must be one of none, wavelet, adain'),
+    ({'scale': 0.25}, 'did you mean 4'),
+    ({'timesteps': (1, 2)}, 'timesteps must fall'),
+    ({'fidelity': (0.5, 0.5)}, 'fidelity'),
+  ],
+)
+def test_what_it_cannot_do_is_said(options, words):
+  with pytest.raises(ValueError, match=words):
+    _make(**options)
+
+
+EIGHT = """
+import numpy as np, jax
+from tests.priors import diffusion_test as t
+assert jax.device_count() == 8
+shown, _ = t._run(t._make(num_steps=1), t.weights())
+np.save('{path}', shown[-1])
+"""
+
+
+def test_eight_devices_make_the_same_images_as_one(params, tmp_path):
+  path = tmp_path / 'images.npy'
+  flags = '--xla_force_host_platform_device_count=8'
+  subprocess.run(
+    [sys.executable, '-c', EIGHT.format(path=path)],
+    env={**os.environ, 'XLA_FLAGS': flags},
+    cwd=pathlib.Path(__file__).parents[2],
+    check=True,
+  )
+  shown, _ = _run(_make(num_steps=1), params)
+  np.testing.assert_allclose(np.load(path), shown[-1], atol=2e-6)
+
+
+def test_the_state_is_on_the_host(params):
+  state = dataclasses.asdict(_run(_make(num_steps=2), params)[1][-1])
+  del state['key']
+  assert all(isinstance(x, np.ndarray) for x in jax.tree.leaves(state))
