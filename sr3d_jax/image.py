@@ -68,6 +68,30 @@ def enlarge(images: Array, scale: float, *, method: str = 'bicubic') -> Array:
   )
 
 
+def pad_ragged(
+  images: Array, multiple: int = 32, *, grow_both: bool = False
+) -> Array:
+  """Reflects right and bottom until both sides are multiples of a number.
+
+  Args:
+    images: [..., H, W, C].
+    multiple: px, at least 1.
+    grow_both: as published in 3DSR: where one side is no multiple, both grow to
+      the multiple above, a side that is one already too.
+
+  Returns:
+    [..., H', W', C]; the picture is its top left corner.
+  """
+  if multiple < 1:
+    raise ValueError(f'multiple must be at least 1 px, got {multiple}')
+  sides = images.shape[-3:-1]
+  missing = [-side % multiple for side in sides]
+  if grow_both and any(missing):
+    missing = [multiple - side % multiple for side in sides]
+  widths = [(0, 0)] * (images.ndim - 3) + [(0, more) for more in missing]
+  return jnp.pad(images, [*widths, (0, 0)], 'reflect')
+
+
 def gaussian_taps(sigma: float | Array, radius: int) -> Array:
   """Samples a Gaussian at -radius..radius, summing to 1: [2 radius + 1]."""
   offsets = jnp.arange(-radius, radius + 1, dtype=jnp.float32)
