@@ -67,6 +67,8 @@ def make(
       sides if either must, and with windows half a pixel off centre.
     rows_per_device: patches or tiles that a device holds at a time.
   """
+  if color not in FIXES:
+    raise ValueError(f'color must be one of {", ".join(FIXES)}, got {color!r}')
   encode, estimate, decode, finish = (
     in_batches(call, rows_per_device=rows_per_device)
     for call in (

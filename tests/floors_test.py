@@ -21,12 +21,13 @@ FLOORS = (
   'batched patches prefetch sampling kernel_bank latent_tiles blur_kernels '
   'sr3d_kernels',
   'render shards filters capture coarse trajectories density diffusion losses '
-  'metrics optim degrade worsen hessian lineage ordering warp fields tile_splat '
-  'kernel_usage calibration films backproject spectra samplers color_fix',
-  'models fit_step latent_views',
+  'metrics optim degrade worsen hessian lineage ordering warp fields '
+  'tile_splat kernel_usage calibration films backproject spectra samplers '
+  'color_fix',
+  'models fit_step latent_views latent_prior',
   'priors representations scenes batches fit train consolidate evaluate cli '
   'resolve enlarge table benchmark standings validate bank_audits '
-  'field_audits wave_audits methods timing conversion',
+  'field_audits wave_audits methods timing conversion costs',
   'experiments',
 )
 FLOOR = {word: i for i, words in enumerate(FLOORS) for word in words.split()}

@@ -1,40 +1,25 @@
-"""Denoising of latents as a prior that may be told the truth at every step.
-
-The loop is that of 3DSR (arXiv 2508.04090) without its 3D part: each step tells
-what the fine views look like, and may hear what they look like in 3D before the
-sampler moves on. Never injected, it samples exactly as the plain sampler.
+"""Denoising of latents: our own networks, or StableSR's.
 
 Several keywords name where 3DSR's published code and its paper part ways;
 configs/priors/ has both.
 """
 
-import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from sr3d_jax import diffusion, latent_views, samplers
-from sr3d_jax.io import paths
+from sr3d_jax import diffusion, latent_prior, latent_views, samplers
+from sr3d_jax.io import bundles, paths
 from sr3d_jax.io import weights as weight_files
 from sr3d_jax.models import autoencoder as autoencoders
-from sr3d_jax.models import latent_sr
+from sr3d_jax.models import latent_sr, stablesr, stablesr_latents
 from sr3d_jax.models import unet as unets
 from sr3d_jax.models.blocks import check_scale
-from sr3d_jax.types import Array, LatentDiffusion, SRPrior, Views
+from sr3d_jax.types import LatentDiffusion, SRPrior
 
 SHIPPED = Path(__file__).parents[1] / 'weights' / 'diffusion.npz'
-CHOICES = {
-  'noise': ('independent', 'shared'),
-  'state': ('carried', 'stale'),
-  'update': ('eps', 'implied'),
-  'encode': ('mode', 'sample'),
-  'quantise': ('float', 'trunc'),
-  'color': tuple(latent_views.FIXES),
-}
 # The shipped network's; see configs/train/diffusion_sr.py.
 SIZES = {
   'autoencoder': {
@@ -81,35 +66,6 @@ TINY = {
 }
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class State:
-  """What the prior carries from step to step, in the host's memory.
-
-  V views are P patches, as many if views are small enough to be whole.
-
-  Attributes:
-    key: of the latents that are drawn, where they are.
-    photos: [V, h, w, 3] the coarse views.
-    coarse: [P, H, W, 3] patches of the same, enlarged and padded.
-    posterior: mean and standard deviation of the latents of `coarse`, both
-      [P, H / f, W / f, C].
-    features: of `coarse`, for the decoder.
-    first: the sampler's state at the start.
-    sampler: the sampler's state now.
-    believed: estimate [P, H / f, W / f, C] of the clean latents, and the noise
-      or None for the one that x and the estimate imply; None at the start.
-  """
-
-  key: Array
-  photos: Array
-  coarse: Array
-  posterior: tuple[Array, Array]
-  features: Any
-  first: samplers.State
-  sampler: samplers.State
-  believed: tuple[Array, Array | None] | None = None
-
-
 def build(
   *, autoencoder: Mapping[str, Any], unet: Mapping[str, Any]
 ) -> tuple[autoencoders.Autoencoder, LatentDiffusion]:
@@ -135,6 +91,36 @@ def build(
   return coder, latent_sr.make(coder, net, diffusion.scaled_linear())
 
 
+def load_bundle(path: Path) -> tuple[LatentDiffusion, Callable]:
+  """The networks that a file of `experiments.convert_weights` is of.
+
+  Returns:
+    The model, and (key) -> params that reads the file.
+  """
+  bundle = bundles.load(path)
+  parts = {
+    'autoencoder': autoencoders.make,
+    'unet': stablesr.make_unet,
+    'encoder': stablesr.make_encoder,
+  }
+  sizes = {
+    part: bundle.manifest['parts'].get(part, {}).get('sizes', {})
+    for part in parts
+  }
+  made = {part: make(**sizes[part]) for part, make in parts.items()}
+  model = stablesr_latents.make(**made, alpha_bars=diffusion.scaled_linear())
+
+  def init(key):
+    del key  # everything is in the file
+    params = {
+      part: bundles.params(bundle, part, network.init)
+      for part, network in made.items()
+    }
+    return params | {'text': {'embedding': bundles.text(bundle)}}
+
+  return model, init
+
+
 def make(
   *,
   scale: float,
@@ -151,144 +137,80 @@ def make(
   color: str = 'wavelet',
   fidelity: float | Sequence[float] = 0.5,
   back_projections: int = 0,
+  tile: int | None = None,
+  overlap: int = 0,
   patch: int | None = None,
+  is_published: bool = False,
   rows_per_device: int = 1,
 ) -> SRPrior:
   """Makes the prior.
 
   Args:
     scale: at least 1.
-    weights: an .npz file of `experiments.train_diffusion_sr`, absolute or below
-      the data folder; 'shipped': the one of this repository; None: untrained,
-      for tests.
-    sizes: {'autoencoder', 'unet'}, keywords of what the weights are for; None:
+    weights: an .npz file of `experiments.train_diffusion_sr` or a .safetensors
+      file of `experiments.convert_weights`, absolute or below the data folder;
+      'shipped': the one of this repository; None: untrained, for tests.
+    sizes: {'autoencoder', 'unet'}, keywords of what an .npz file is for; None:
       of what is shipped.
     num_steps: calls of the network for a view.
     timesteps: how they are spaced, see `diffusion.timesteps`; or the timesteps.
     eta: share of DDPM's noise that is drawn anew at each step.
-    noise: 'shared' starts all views from the same.
-    state: 'stale' moves all views on from the noise that the last one started
-      from, as published; 'carried' each from where it is.
-    update: whether to move on with the noise that the network saw, 'eps', or
-      with the one 'implied' by x and the estimate, as published.
-    encode: whether latents are the mean of their distribution or drawn from it.
-    quantise: 'trunc' cuts what is shown to 8 bits and rounds what is injected,
-      as published.
-    color: what gives the result the coarse picture's colours.
-    fidelity: how far the decoder looks at the coarse picture, 0 to 1; of all
-      steps, or of each.
-    back_projections: steps of `backproject` on each picture that is shown.
-    patch: largest side of a picture that the networks see, px, and larger ones
-      are cut into overlapping patches, as published with 1280; None: any.
-    rows_per_device: patches that a device holds at a time.
+    noise: see `latent_prior.make`.
+    state: likewise.
+    update: likewise.
+    encode: likewise.
+    quantise: likewise.
+    color: what gives the result the coarse picture's colours, see
+      `latent_views.make`.
+    fidelity: see `latent_prior.make`.
+    back_projections: see `latent_views.make`.
+    tile: likewise; StableSR's is 64.
+    overlap: likewise.
+    patch: likewise; 1280, as published, or None.
+    is_published: likewise.
+    rows_per_device: likewise.
   """
   check_scale(scale)
-  _check_choices(
-    noise=noise, state=state, update=update, encode=encode,
-    quantise=quantise, color=color,
-  )  # fmt: skip
-  sizes = SIZES if sizes is None else sizes
-  _, net = build(**sizes)
+  model, init = _load(weights, SIZES if sizes is None else sizes)
   if isinstance(timesteps, str):
     timesteps = diffusion.timesteps(num_steps, spacing=timesteps)
-  timesteps = np.asarray(timesteps)
-  num_steps = len(timesteps)
-  sampler = samplers.ddim(net.alpha_bars, timesteps, eta=eta)
-  fidelities = _each('fidelity', fidelity, num_steps)
   parts = latent_views.make(
-    net,
+    model,
     scale=scale,
+    tile=tile,
+    overlap=overlap,
     patch=patch,
     color=color,
     back_projections=back_projections,
+    is_published=is_published,
     rows_per_device=rows_per_device,
   )
+  return latent_prior.make(
+    parts,
+    samplers.ddim(model.alpha_bars, np.asarray(timesteps), eta=eta),
+    init,
+    scale=scale,
+    fidelity=fidelity,
+    noise=noise,
+    state=state,
+    update=update,
+    encode=encode,
+    quantise=quantise,
+  )
+
+
+def _load(
+  weights: str | None, sizes: Mapping[str, Any]
+) -> tuple[LatentDiffusion, Callable]:
+  """The model, and (key) -> params."""
+  if weights is not None and weights.endswith('.safetensors'):
+    return load_bundle(paths.data_path(weights))
+  _, model = build(**sizes)
 
   def init(key):
     if weights is None:
-      return net.init(key)
+      return model.init(key)
     path = SHIPPED if weights == 'shipped' else paths.data_path(weights)
-    return weight_files.restore(path, net.init)
+    return weight_files.restore(path, model.init)
 
-  def begin(params, key, views: Views) -> State:
-    photos = np.asarray(views.images)
-    coarse = parts.enlarge(photos)
-    posterior, features = parts.encode(params, coarse)
-    draw, start = jax.random.split(key)
-    latents = _latents(draw, posterior, encode)
-    begun = sampler.start(_normal(start, latents.shape, noise), latents)
-    begun = jax.device_get(begun)
-    return State(
-      key=draw, photos=photos, coarse=coarse, posterior=posterior,
-      features=features, first=begun, sampler=begun,
-    )  # fmt: skip
-
-  def step(params, key, now: State, i: int) -> tuple[State, Array]:
-    if i:
-      now = move_on(key, now, i - 1)
-    latents = _latents(jax.random.fold_in(now.key, i), now.posterior, encode)
-    x = np.asarray(sampler.model_input(now.sampler, i))
-    estimate = parts.estimate(params, x, timesteps[i], latents)
-    a = sampler.alpha_bars[i]
-    eps = (x - np.sqrt(a) * estimate) / np.sqrt(1 - a)
-    believed = estimate, eps.astype(np.float32) if update == 'eps' else None
-    images = parts.show(
-      params, estimate, now.features, now.coarse, now.photos, fidelities[i]
-    )
-    if quantise == 'trunc':
-      images = np.floor(255 * images) / 255
-    return dataclasses.replace(now, believed=believed), jnp.asarray(images)
-
-  def move_on(key, now: State, i: int) -> State:
-    estimate, eps = now.believed
-    before = now.sampler
-    if state == 'stale':
-      x = now.first.x
-      before = now.first._replace(x=np.broadcast_to(x[-1:], x.shape))
-    fresh = _normal(key, estimate.shape, 'independent')
-    after = jax.device_get(sampler.step(before, estimate, eps, fresh, i))
-    return dataclasses.replace(now, sampler=after)
-
-  def inject(params, now: State, images: Array) -> State:
-    images = np.clip(images, 0, 1)
-    if quantise == 'trunc':
-      images = np.round(255 * images) / 255
-    posterior, _ = parts.encode(params, parts.cut(images))
-    draw = jax.random.fold_in(now.key, num_steps)
-    estimate = _latents(draw, posterior, encode)
-    return dataclasses.replace(now, believed=(estimate, now.believed[1]))
-
-  return SRPrior(init, begin, step, inject, num_steps, scale)
-
-
-def _latents(key: Array, posterior: tuple[Array, Array], encode: str) -> Array:
-  """The mean of the distributions, or a draw from each."""
-  mean, std = posterior
-  if encode == 'mode':
-    return mean
-  return mean + std * _normal(key, mean.shape, 'independent')
-
-
-def _normal(key: Array, shape: tuple[int, ...], coupling: str) -> np.ndarray:
-  """Unit noise [V, ...]; 'shared' is one field for all V."""
-  drawn = (1, *shape[1:]) if coupling == 'shared' else shape
-  return np.broadcast_to(jax.random.normal(key, drawn), shape)
-
-
-def _each(name: str, value: Any, num_steps: int) -> np.ndarray:
-  """[num_steps] of one value, or of one for each step."""
-  values = np.atleast_1d(np.float32(value))
-  if len(values) not in (1, num_steps):
-    raise ValueError(
-      f'{name} must be one number or one for each of {num_steps} steps, got '
-      f'{value}'
-    )
-  return np.broadcast_to(values, (num_steps,))
-
-
-def _check_choices(**chosen: str) -> None:
-  for name, value in chosen.items():
-    if value not in CHOICES[name]:
-      raise ValueError(
-        f'{name} must be one of {", ".join(CHOICES[name])}, got {value!r}'
-      )
+  return model, init

@@ -162,7 +162,7 @@ def test_what_it_cannot_do_is_said(options, words):
 
 EIGHT = """
 import numpy as np, jax
-from tests.priors import diffusion_test as t
+from tests.priors import diffusion_prior_test as t
 assert jax.device_count() == 8
 shown, _ = t._run(t._make(num_steps=1), t.weights())
 np.save('{path}', shown[-1])

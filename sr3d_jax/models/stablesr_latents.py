@@ -1,0 +1,52 @@
+"""StableSR as a latent diffusion model: what joins its published parts."""
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from sr3d_jax.types import Array, LatentDiffusion, Network
+
+
+def make(
+  autoencoder: Any, unet: Network, encoder: Any, alpha_bars: Array
+) -> LatentDiffusion:
+  """Joins the parts of StableSR; see `models.stablesr`.
+
+  Its parameters are {'autoencoder', 'unet', 'encoder', 'text'}, the last with
+  the 'embedding' [1, 77, D] of the empty prompt. The denoiser predicts noise;
+  where there is hardly any signal the estimate that follows from that is as
+  uncertain as published.
+
+  Args:
+    autoencoder: of `models.autoencoder`, with its fusion.
+    unet: of `models.stablesr.make_unet`.
+    encoder: of `models.stablesr.make_encoder`.
+    alpha_bars: [T] of the schedule.
+  """
+  table = jnp.asarray(alpha_bars, jnp.float32)
+
+  def init(key):
+    raise ValueError(
+      'the weights of StableSR are published, not drawn: convert them, see '
+      'docs/weights.md'
+    )
+
+  def encode(params, images):
+    return autoencoder.encode(params['autoencoder'], images)
+
+  def estimate(params, x, t, coarse):
+    text = params['text']['embedding']
+    text = jnp.broadcast_to(text, (len(x), *text.shape[1:]))
+    maps = encoder.apply(params['encoder'], coarse, t)
+    eps = unet.apply(params['unet'], x, t, text, maps=maps)
+    a = table[t][:, None, None, None]
+    return (x - jnp.sqrt(1 - a) * eps) / jnp.sqrt(a)
+
+  def decode(params, latents, features=None, fidelity=0.0):
+    return autoencoder.decode(
+      params['autoencoder'], latents, features, fidelity
+    )
+
+  return LatentDiffusion(
+    init, encode, estimate, decode, alpha_bars, autoencoder.factor
+  )
