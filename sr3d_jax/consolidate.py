@@ -47,8 +47,8 @@ def consolidate(
     is_fitted = (True,) * prior.num_steps
   if len(is_fitted) != prior.num_steps or not is_fitted[-1]:
     raise ValueError(
-      f'is_fitted must speak of {prior.num_steps} steps of the prior and end '
-      f'with the fit to its last word, got {tuple(is_fitted)}'
+      f'is_fitted must speak of {prior.num_steps} steps of the prior and '
+      f'end with the fit to the last, got {tuple(is_fitted)}'
     )
   cameras = views.cameras.at_scale(prior.scale)
   weights = views.weights

@@ -1,5 +1,7 @@
 """The loop between images and 3D: what a fit is given of each stage."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -77,3 +79,32 @@ def test_trust_has_the_finer_views_size_and_share(scale):
 def test_views_without_weights_stay_without():
   (finer,) = _finer_views(_views(None), _prior(2.0))
   assert finer.weights is None
+
+
+def test_a_step_that_is_not_fitted_is_not_told_either():
+  views = _views(None)
+  seen, told = [], []
+  prior = _prior(2, num_steps=4)._replace(
+    inject=lambda params, state, images: told.append(1) or state
+  )
+  rep = Representation(*[None] * len(Representation._fields))._replace(
+    gaussians=lambda params: params
+  )
+
+  def fit(key, rep, params, finer, *, anchor, stage):
+    seen.append(stage)
+    return params
+
+  def draw(gaussians, cameras):
+    return np.zeros((2, cameras.height, cameras.width, 3))
+
+  options = {'fit': fit, 'draw': draw}
+  run = functools.partial(
+    consolidate, jax.random.key(0), prior, {}, rep, {}, views, **options
+  )
+  run(is_fitted=(False, True, False, True))
+  assert seen == [1, 3] and len(told) == 1
+  with pytest.raises(ValueError, match='4 steps of the prior'):
+    run(is_fitted=(True, True))
+  with pytest.raises(ValueError, match='end with the fit'):
+    run(is_fitted=(True, True, True, False))

@@ -1,0 +1,75 @@
+"""What a row of a run says about how it is made."""
+
+from typing import NamedTuple
+
+import pytest
+
+from sr3d_jax import methods
+
+
+class _Prior(NamedTuple):
+  num_steps: int
+  section: dict
+
+
+def _build(kind, section):
+  if kind == 'priors':
+    return _Prior(section.get('num_steps', 1), section)
+  return kind, section
+
+
+def _make(section):
+  return methods.make(
+    'row',
+    section,
+    prior=lambda word: {'name': word, 'num_steps': 4, 'state': 'carried'},
+    build=_build,
+    representation={'name': 'gaussians', 'capacity': 10},
+    fit={'num_steps': 10, 'chunk': 5},
+  )
+
+
+def test_a_row_changes_what_it_names_and_nothing_else():
+  made = _make(
+    {
+      'prior': 'diffusion',
+      'settings': {'state': 'stale'},
+      'representation': {'capacity': 7},
+      'fit': {'chunk': 2},
+      'anchor_weight': 0.5,
+    }
+  )
+  assert made.prior.section == {
+    'name': 'diffusion', 'num_steps': 4, 'state': 'stale',
+  }  # fmt: skip
+  kind, section = made.representation
+  assert kind == 'representations'
+  assert section == {'name': 'gaussians', 'capacity': 7}
+  assert made.fit == {'chunk': 2}
+  assert made.anchor_weight == 0.5
+
+
+def test_rows_cost_alike():
+  assert _make({'prior': 'diffusion'}).steps == (2, 2, 2, 4)
+  assert _make({'prior': {'name': 'bicubic'}}).steps == (10,)
+  assert sum(methods.shares(2003, 4)) == 2003
+
+
+def test_a_step_may_pass_unheard():
+  made = _make({'prior': 'diffusion', 'steps': (0, 0, 0, 10)})
+  assert made.steps == (0, 0, 0, 10)
+
+
+@pytest.mark.parametrize(
+  'section, words',
+  [
+    ({}, 'must have a prior'),
+    ({'prior': 'diffusion', 'anker': 1}, 'anker'),
+    ({'prior': 'diffusion', 'steps': (1, 2)}, 'each of the 4 steps'),
+    ({'prior': 'diffusion', 'steps': (1, 1, 1, 0)}, 'the last above 0'),
+    ({'prior': 'diffusion', 'steps': (1, -1, 1, 1)}, 'got'),
+  ],
+)
+def test_what_does_not_fit_is_said(section, words):
+  with pytest.raises(ValueError, match=words):
+    _make(section)
