@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from sr3d_jax import image, patches
+from sr3d_jax import image, patches, worsen
 from sr3d_jax.degrade import shrink_levels
 from sr3d_jax.io import photographs
 
@@ -21,7 +21,11 @@ MARGIN = 4
 UPRIGHT = np.zeros(3, int)
 
 # (rng, levels [H, W, 3] uint8, height, width) -> [height, width, 3] uint8
-DEGRADATIONS = {'clean': lambda _, *shrunk: shrink_levels(*shrunk)}
+DEGRADATIONS = {
+  'clean': lambda _, *shrunk: shrink_levels(*shrunk),
+  'light': worsen.light,
+  'real': worsen.real,
+}
 
 
 def make(
@@ -48,7 +52,8 @@ def make(
     scales: shrinking factors, real and at least 1; each sample takes one, and
       a factor given twice is taken twice as often.
     batch_size: pairs in a batch.
-    degradation: 'clean', Pillow's antialiased bicubic.
+    degradation: 'clean', Pillow's antialiased bicubic, or 'light' or 'real' of
+      `worsen`.
     max_side: larger photographs are shrunk to this side, px.
     seed: of all that is chosen.
 

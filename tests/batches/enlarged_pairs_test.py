@@ -106,6 +106,20 @@ def test_a_batch_depends_on_seed_and_step_alone(noise):
     assert not np.array_equal(stream(5)[name], other[name])
 
 
+@pytest.mark.parametrize('degradation', ['light', 'real'])
+def test_a_degradation_worsens_the_coarse_square_alone(ramps, degradation):
+  clean = _make(ramps, batch_size=1)
+  worse, again = (
+    _make(ramps, batch_size=1, degradation=degradation) for _ in range(2)
+  )
+  for step in range(3):
+    batch, wanted = worse(step), clean(step)
+    np.testing.assert_array_equal(batch['coarse'], again(step)['coarse'])
+    error = [np.std(b['coarse'] - b['hr']) for b in (batch, wanted)]
+    assert error[0] > 2 * error[1]
+    assert batch['coarse'].min() >= 0 and batch['coarse'].max() <= 1
+
+
 def test_each_sample_draws_its_scale_and_repeats_weigh(noise):
   batch = _make(noise, scales=(1.0, 1.0, 1.0, 3.0), batch_size=200)(0)
   kept = (batch['hr'] == batch['coarse']).all(axis=(1, 2, 3))
@@ -129,7 +143,10 @@ def test_a_small_photograph_serves_the_scales_that_it_can(noise, tmp_path):
     ({'side': 0}, 'side must be positive, got 0'),
     ({'scales': ()}, r'scales must be at least 1, got \(\)'),
     ({'scales': (2.0, 0.5)}, r'at least 1, got \(2\.0, 0\.5\)'),
-    ({'degradation': 'mud'}, "unknown degradation 'mud': choose from clean"),
+    (
+      {'degradation': 'mud'},
+      "'mud': choose from clean, light, real",
+    ),
     ({'scales': (6.0,)}, 'no photograph is 60 px wide and high'),
     ({'roots': 'train/images'}, 'must be a tuple of folders'),
   ],
