@@ -112,6 +112,25 @@ def test_pieces_of_a_step_are_the_published_ones(arrays):
     np.testing.assert_allclose(found, expected, atol=limit, err_msg=name)
 
 
+def test_noise_on_coarse_pictures_is_that_of_diffusers():
+  """An upscaler's second schedule, which dirties what it is shown."""
+  if not os.environ.get(paths.VARIABLE):
+    pytest.skip(f'{paths.VARIABLE} is not set: no fixtures of others here')
+  schedule = diffusion.scaled_linear(beta_start=1e-4, beta_end=2e-2)
+  with np.load(paths.data_path('fixtures/diffusers_tiny/schedulers.npz')) as z:
+    x0, noise, steps = (z[f'in/add_noise/{k}'] for k in ('x', 'noise', 't'))
+    levels = SCHEDULE[steps]
+    for name, found in (
+      ('alphas_cumprod', SCHEDULE),
+      ('lowres/alphas_cumprod', schedule),
+      ('lowres/noisy', diffusion.add_noise(x0, noise, schedule[steps])),
+      ('add_noise/noisy', diffusion.add_noise(x0, noise, levels)),
+      ('add_noise/velocity', diffusion.target('v', x0, noise, levels)),
+    ):
+      expected = z[f'out/{name}']
+      np.testing.assert_allclose(found, expected, atol=1e-5, err_msg=name)
+
+
 def test_other_schedules_are_those_of_their_papers():
   # 4.0e-5: the signal that Ho et al. leave at the end
   assert diffusion.linear()[-1] == pytest.approx(4.036e-5, rel=1e-3)
