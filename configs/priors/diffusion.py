@@ -29,5 +29,9 @@ def get_config(arg: str = '') -> ConfigDict:
       'color': 'wavelet',
       'fidelity': 0.5,
       'back_projections': 1,
+      'tile': None,
+      'overlap': 0,
+      'patch': None,
+      'is_published': False,
     }
   )

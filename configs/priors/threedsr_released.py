@@ -18,5 +18,7 @@ def get_config(arg: str = '') -> ConfigDict:
     encode='sample',
     quantise='trunc',
     back_projections=0,
+    patch=1280,
+    is_published=True,
   )
   return config
