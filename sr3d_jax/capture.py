@@ -111,6 +111,7 @@ def assemble(
   *,
   points: tuple[Array, Array] | None = None,
   triangulate: bool = True,
+  num_views: tuple[int, int] | None = None,
   background: Color = (0.0, 0.0, 0.0),
   **options: Any,
 ) -> Scene:
@@ -121,6 +122,8 @@ def assemble(
     frames: see `make_views`.
     points: [P, 3] points and [P, 3] colours; None where the files hold none.
     triangulate: whether to look for points then, see `find_points`.
+    num_views: how many training and test views there should be, as where a
+      protocol is published; None: any.
     background: lies behind transparent and masked pixels.
     **options: of `make_views`.
 
@@ -128,6 +131,7 @@ def assemble(
     The scene.
   """
   views, names, is_test = make_views(frames, background=background, **options)
+  _check_num_views(name, is_test, num_views)
   scene = make_scene(name, views, names, is_test, background=background)
   if points is None:
     points = find_points(scene.train, triangulate=triangulate)
@@ -166,6 +170,18 @@ def make_scene(
     colors=none if colors is None else np.asarray(colors, np.float32),
     background=tuple(background),
   )
+
+
+def _check_num_views(
+  name: str, is_test: np.ndarray, wanted: tuple[int, int] | None
+) -> None:
+  found = int((~is_test).sum()), int(is_test.sum())
+  if wanted is not None and found != tuple(wanted):
+    raise ValueError(
+      f'{name} has {found[0]} training and {found[1]} test views, expected '
+      f'{wanted[0]} and {wanted[1]}: complete the photos, or set num_views to '
+      'those found where another split than the published one is meant'
+    )
 
 
 def find_points(

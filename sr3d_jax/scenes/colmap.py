@@ -21,6 +21,7 @@ def make(
   downscale: float | None = None,
   masks: str = 'composite',
   triangulate: bool = True,
+  num_views: tuple[int, int] | None = None,
   background: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> Scene:
   """Loads the registered photos; every eighth by name is a test view.
@@ -39,6 +40,8 @@ def make(
     masks: 'composite' or 'ignore', see `capture.make_views`.
     triangulate: whether to take the model's points, or to look for some where
       it has none; without, they can still be found in coarser views.
+    num_views: how many training and test views a published protocol has; None:
+      as many as there are.
     background: lies behind transparent and masked pixels.
 
   Returns:
@@ -53,6 +56,7 @@ def make(
     _frames(files, mask_folder),
     points=(points, colors) if triangulate and len(points) else None,
     triangulate=triangulate,
+    num_views=num_views,
     size=size,
     downscale=downscale,
     masks=masks,

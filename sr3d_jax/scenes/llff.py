@@ -23,6 +23,7 @@ def make(
   size: tuple[int, int] | None = None,
   downscale: float | None = None,
   triangulate: bool = True,
+  num_views: tuple[int, int] | None = None,
   background: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> Scene:
   """Loads one image folder of the scene; every eighth view is a test view.
@@ -34,6 +35,8 @@ def make(
     downscale: in place of `size`, the factor to shrink by.
     triangulate: whether to look for points where no `points3D.ply` is; see
       `capture.find_points`.
+    num_views: how many training and test views a published protocol has; None:
+      as many as there are.
     background: lies behind transparent pixels.
 
   Returns:
@@ -46,6 +49,7 @@ def make(
     _frames(folder, images),
     points=ply.load_points(cloud) if cloud.exists() else None,
     triangulate=triangulate,
+    num_views=num_views,
     size=size,
     downscale=downscale,
     background=background,
