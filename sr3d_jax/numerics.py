@@ -38,9 +38,14 @@ def inverse_sigmoid(p: Array) -> Array:
 
 
 def log_linear(start: float, stop: float, fraction: Array) -> Array:
-  """Interpolates geometrically: `start` at fraction 0, `stop` at 1."""
+  """Interpolates geometrically: `start` at fraction 0, `stop` at 1.
+
+  An end of 0 stands for the least normal number, so that 0 to 0 moves nothing.
+  """
   fraction = jnp.clip(fraction, 0.0, 1.0)
-  return jnp.exp((1 - fraction) * jnp.log(start) + fraction * jnp.log(stop))
+  least = jnp.finfo(jnp.float32).tiny
+  first, last = (jnp.log(jnp.maximum(end, least)) for end in (start, stop))
+  return jnp.exp((1 - fraction) * first + fraction * last)
 
 
 def all_finite(tree) -> dict[str, Array]:

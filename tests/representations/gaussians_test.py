@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from sr3d_jax import density
@@ -36,12 +37,12 @@ def test_a_scene_without_points_is_told_where_to_find_them():
     rep.init(jax.random.key(0), scene)
 
 
-def _refined(params, step, **options):
+def _refined(params, step, stats=None, control='classic', **options):
   rep = representation.make(
-    **representation.TINY, density_control='classic', **options
+    **representation.TINY, density_control=control, **options
   )
   opt_state = rep.optimizer(EXTENT, 1000).init(params)
-  stats = density.empty_stats(len(params.filter))
+  stats = stats or density.empty_stats(len(params.filter))
   refined, _ = rep.refine(
     jax.random.key(1), params, opt_state, stats, jnp.asarray(step), EXTENT
   )
@@ -65,6 +66,29 @@ def test_classic_control_keeps_the_huge_until_opacities_were_reset(
   assert is_live[1:40].all()
 
 
+@pytest.mark.parametrize('step', [100, 3000, 6000])
+def test_gof_control_neither_dims_nor_takes_the_huge(params, step):
+  gaussians = _refined(params, step, control='gof')
+  live = density.is_live(gaussians)
+  assert live[:40].all() and not live[40:].any()
+  np.testing.assert_allclose(gaussians.opacities[live], 0.5, rtol=1e-5)
+
+
+def test_gof_control_asks_for_absolute_gradients_and_grows_by_them(params):
+  num = len(params.filter)
+  gradient = jnp.zeros(num).at[3].set(1.0)
+  absolute = jnp.zeros(num).at[7].set(1.0)
+  stats = density.ScreenStats(
+    gradient=gradient, absolute=absolute, count=jnp.ones(num)
+  )
+  for control, born in (('classic', 1), ('gof', 2)):
+    gaussians = _refined(params, 100, stats, control)
+    assert int(jnp.sum(density.is_live(gaussians))) == 40 + born
+    rep = representation.make(**representation.TINY, density_control=control)
+    assert rep.sums_absolute == (control == 'gof')
+    assert not rep.is_penalised
+
+
 def test_classic_control_dims_all_at_a_reset_and_else_none(params):
   dimmed = _refined(params, 2 * RESET_EVERY, reset_every=RESET_EVERY)
   live = density.is_live(dimmed)
@@ -72,3 +96,19 @@ def test_classic_control_dims_all_at_a_reset_and_else_none(params):
   kept = _refined(params, 2 * RESET_EVERY + 50, reset_every=RESET_EVERY)
   live = density.is_live(kept)
   np.testing.assert_allclose(kept.opacities[live], 0.5, rtol=1e-5)
+
+
+def test_centres_of_rate_zero_stay_and_the_rest_learns(params):
+  rates = {'position': (0.0, 0.0)}
+  rep = representation.make(**representation.TINY, rates=rates)
+  optimizer = rep.optimizer(EXTENT, 1000)
+  updates, _ = optimizer.update(
+    jax.tree.map(jnp.ones_like, params),
+    optimizer.init(params),
+    params,
+    key=jax.random.key(0),
+  )
+  moved = optax.apply_updates(params, updates).gaussians
+  # A centre at exactly 0 may leave it by what is no longer a normal number.
+  np.testing.assert_allclose(moved.means, params.gaussians.means, atol=1e-30)
+  assert (moved.log_scales != params.gaussians.log_scales).all()
