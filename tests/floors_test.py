@@ -23,11 +23,11 @@ FLOORS = (
   'render shards filters capture coarse trajectories density diffusion losses '
   'metrics optim degrade worsen hessian lineage ordering warp fields '
   'tile_splat kernel_usage calibration films backproject spectra samplers '
-  'color_fix',
-  'models fit_step latent_views latent_prior',
+  'color_fix niqe similarity view_consistency',
+  'models fit_step latent_views latent_prior noise_fields trust',
   'priors representations scenes batches fit train consolidate evaluate cli '
   'resolve enlarge table benchmark standings validate bank_audits '
-  'field_audits wave_audits methods timing conversion costs',
+  'field_audits wave_audits methods timing texture_scores conversion costs',
   'experiments',
 )
 FLOOR = {word: i for i, words in enumerate(FLOORS) for word in words.split()}
