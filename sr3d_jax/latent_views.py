@@ -121,6 +121,12 @@ def _padded(
 ) -> tuple[int, int]:
   """Sides after padding: multiples of `factor`, and no less than a tile."""
   if is_published:
+    if tile and min(size) < tile * factor:
+      raise ValueError(
+        f'the result of {size[0]} x {size[1]} px is below a tile of '
+        f'{tile * factor} px: published code would enlarge more than it is '
+        'asked to, set is_published=False to pad it'
+      )
     is_ragged = any(side % 32 for side in size)
     return tuple((side // 32 + 1) * 32 if is_ragged else side for side in size)
   least = factor * (tile or 1)
