@@ -20,7 +20,7 @@ def get_config(arg: str = '') -> ConfigDict:
       'scale': 4.0,
       'num_steps': 4,
       'timesteps': 'trailing',
-      'eta': 1.0,
+      'eta': 0.0,
       'noise': 'independent',
       'state': 'carried',
       'update': 'eps',

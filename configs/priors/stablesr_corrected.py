@@ -6,13 +6,13 @@ through the autoencoder, and tiles overlap less than as published.
 
 from ml_collections import ConfigDict
 
-from configs.priors import diffusion
+from configs.priors import threedsr_corrected
 from configs.priors.stablesr_released import WEIGHTS
 
 
 def get_config(arg: str = '') -> ConfigDict:
   """Returns the prior's section."""
-  config = diffusion.get_config(arg)
+  config = threedsr_corrected.get_config(arg)
   config.update(weights=WEIGHTS, tile=64, overlap=32, timesteps='strided')
   del config.sizes  # they are in the file
   return config

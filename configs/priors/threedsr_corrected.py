@@ -1,5 +1,12 @@
-"""What the paper of 3DSR means, and better: the section of `diffusion`."""
+"""What the paper of 3DSR means: each view is carried on, with fresh noise."""
 
-from configs.priors.diffusion import get_config
+from ml_collections import ConfigDict
 
-__all__ = ['get_config']
+from configs.priors import diffusion
+
+
+def get_config(arg: str = '') -> ConfigDict:
+  """Returns the prior's section."""
+  config = diffusion.get_config(arg)
+  config.eta = 1.0
+  return config

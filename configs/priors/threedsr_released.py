@@ -13,6 +13,7 @@ def get_config(arg: str = '') -> ConfigDict:
   config = diffusion.get_config(arg)
   config.update(
     timesteps='strided',  # 999, 666, 333, 0
+    eta=1.0,
     state='stale',
     update='implied',
     encode='sample',
