@@ -37,10 +37,8 @@ def read(config: dict[str, Any]) -> dict[str, conversion.Source]:
   }
 
 
-def read_text(path: str, channels: int) -> dict[str, np.ndarray]:
-  """The part that holds the embedding of the empty prompt, if there is one."""
-  if not path:
-    return {}
+def read_text(path: str, channels: int) -> np.ndarray:
+  """The embedding of the empty prompt that a file holds."""
   try:
     file = paths.data_path(path)
   except FileNotFoundError as error:
@@ -49,8 +47,7 @@ def read_text(path: str, channels: int) -> dict[str, np.ndarray]:
       f'the network is told at every step: {bundles.GUIDE} has the lines that '
       'make it, once'
     ) from error
-  part, _, name = bundles.TEXT.partition('.')
-  return {part: {name: bundles.read_text(file, channels)}}
+  return bundles.read_text(file, channels)
 
 
 def run(section: Any, output: Path, is_accepted: bool) -> None:
@@ -63,8 +60,13 @@ def run(section: Any, output: Path, is_accepted: bool) -> None:
       'they are converted once you accept that: add --accept_licences'
     )
   files.check_writable(output)
-  text = read_text(config['text'], config['text_channels'])  # it fails first
+  text = None
+  if config['text']:  # at once: it may well be missing
+    text = read_text(config['text'], config['text_channels'])
   sources = read(config)
+  if text is None and config['text_encoder']:
+    source, prefix = map(config['text_encoder'].get, ('source', 'prefix'))
+    text = conversion.embed_empty_prompt(sources[source], prefix)
   parts = conversion.convert(sources, config['parts'], config['dtype'])
   notes = []
   if config['merge']:
@@ -81,7 +83,9 @@ def run(section: Any, output: Path, is_accepted: bool) -> None:
   }
   output.parent.mkdir(parents=True, exist_ok=True)
   arrays = {name: part.arrays for name, part in parts.items()}
-  bundles.save(output, arrays | text, manifest)
+  if text is not None:
+    arrays['text'] = {'embedding': text}
+  bundles.save(output, arrays, manifest)
   for name, part in manifest['parts'].items():
     print(
       f'{name}: {part["num_parameters"]:,} parameters in {part["num_arrays"]} '

@@ -18,6 +18,7 @@ from sr3d_jax.io import safetensors as tensor_files
 from sr3d_jax.models import (
   autoencoder,
   autoencoder_config,
+  clip_text,
   edsr,
   imdn,
   pan,
@@ -223,6 +224,27 @@ def merge(
     return dict(parts), f'{found}, so that both are kept'
   kept = {name: part for name, part in parts.items() if name != first}
   return kept, f'{found}, so that {second} serves for both'
+
+
+def embed_empty_prompt(source: Source, prefix: str) -> np.ndarray:
+  """What the text encoder of a checkpoint makes of nothing: [1, 77, C].
+
+  Args:
+    source: where its entries are, dropped or not.
+    prefix: of their names.
+  """
+  entries = {
+    name.removeprefix(prefix): array
+    for name, array in source.arrays.items()
+    if name.startswith(prefix)
+  }
+  try:
+    return clip_text.embed(entries)
+  except (ValueError, KeyError) as error:
+    raise ValueError(
+      f'{prefix}* of {source.files[0]} is no text encoder ({error}): name a '
+      'file with the embedding of the empty prompt as config.text'
+    ) from error
 
 
 def _kept(source: Source) -> dict[str, Any]:

@@ -186,6 +186,39 @@ def test_a_checkpoint_of_our_other_networks_is_converted():
   assert part.num_parameters == sum(a.size for a in published.values())
 
 
+def test_the_empty_prompt_is_embedded_by_the_checkpoint_s_own_encoder():
+  rng = np.random.default_rng(0)
+  layer = {
+    'attn.in_proj_weight': (192, 64),
+    'attn.in_proj_bias': (192,),
+    'attn.out_proj.weight': (64, 64),
+    'attn.out_proj.bias': (64,),
+    'mlp.c_fc.weight': (8, 64),
+    'mlp.c_fc.bias': (8,),
+    'mlp.c_proj.weight': (64, 8),
+    'mlp.c_proj.bias': (64,),
+    **{f'ln_{i}.{x}': (64,) for i in (1, 2) for x in ('weight', 'bias')},
+  }
+  shapes = {
+    'token_embedding.weight': (49_408, 64),
+    'positional_embedding': (77, 64),
+    'ln_final.weight': (64,),
+    'ln_final.bias': (64,),
+    **{
+      f'transformer.resblocks.{i}.{n}': layer[n] for i in (0, 1) for n in layer
+    },
+  }
+  arrays = {f'text.{n}': rng.random(s, np.float32) for n, s in shapes.items()}
+  source = conversion.Source(arrays, [CHECKOUT / 'a.ckpt'], [r'text\..*'])
+  found = conversion.embed_empty_prompt(source, 'text.')
+  assert found.shape == (1, 77, 64) and found.dtype == np.float32
+  with pytest.raises(ValueError, match=r'clip\.\* of .*a\.ckpt is no text enc'):
+    conversion.embed_empty_prompt(source, 'clip.')
+  del arrays['text.ln_final.bias']
+  with pytest.raises(ValueError, match=r'ln_final\.bias.*as config\.text'):
+    conversion.embed_empty_prompt(source, 'text.')
+
+
 def test_every_kind_names_its_parameters():
   kinds = conversion.KINDS
   assert kinds['stablesr_unet'].names() == stablesr.UNET_NAMES

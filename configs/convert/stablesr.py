@@ -3,7 +3,7 @@
     python -m experiments.convert_weights --config=configs/convert/stablesr.py \
         --output=data/weights/stablesr_turbo.safetensors --accept_licences
 
-docs/weights.md says which three files to get and from where, and under which
+docs/weights.md says which two files to get and from where, and under which
 licences. It writes 4.4 GB and needs as much memory; half of both with
 `--config.dtype=bfloat16`. For the checkpoint of 200 steps:
 `--config.sources.diffusion.path=weights/stablesr/stablesr_000117.ckpt`.
@@ -21,7 +21,7 @@ SCHEDULE = (
 )
 TRAINING = (
   *SCHEDULE,
-  r'cond_stage_model\..*',  # text: see config.text
+  r'cond_stage_model\..*',  # see config.text_encoder
   r'model_ema\..*',
   r'(first_stage_model\.)?loss\..*',
 )
@@ -39,7 +39,12 @@ def get_config(arg: str = ''):
     'Stable Diffusion 2.1: CreativeML Open RAIL++-M',
   )
   config.dtype = 'float32'
-  config.text = f'{FOLDER}/empty_prompt.npy'
+  # The prompt is empty: its embedding, by the encoder in the checkpoint or from
+  # a .npy file that was made once.
+  config.text_encoder = {
+    'source': 'diffusion', 'prefix': 'cond_stage_model.model.'
+  }  # fmt: skip
+  config.text = ''
   config.text_channels = 1024
   config.sources = {
     'diffusion': {
