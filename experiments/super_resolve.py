@@ -13,6 +13,7 @@ import functools
 import importlib
 import inspect
 import pkgutil
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -84,8 +85,10 @@ def main_prior(config: Any) -> str:
 
 
 def main_row(config: Any) -> str:
-  """Names the row of the config's own prior."""
-  return main_prior(config) + (ANCHORED if config.anchor else '')
+  """Names the row that is exported: `main`, or that of the config's prior."""
+  return config.get('main') or (
+    main_prior(config) + (ANCHORED if config.anchor else '')
+  )
 
 
 def prior_section(config: Any, word: str) -> Any:
@@ -108,7 +111,20 @@ def prior_section(config: Any, word: str) -> Any:
   return section
 
 
-def method(config: Any, row: str) -> methods.Method:
+def builder(config: Any) -> Callable:
+  """Builds plug-ins; equal ones are one, so that their work compiles once."""
+  built = {}
+
+  def build(kind: str, section: dict[str, Any]) -> Any:
+    key = kind, repr(sorted(section.items()))
+    if key not in built:
+      built[key] = build_part(kind, section, config.source)
+    return built[key]
+
+  return build
+
+
+def method(config: Any, row: str, build: Callable) -> methods.Method:
   """How a row is made: of `config.rows`, or of the word that it is."""
   section = config.get('rows', {}).get(row)
   if section is None:
@@ -119,7 +135,7 @@ def method(config: Any, row: str) -> methods.Method:
     row,
     dict(section),
     prior=lambda word: prior_section(config, word).to_dict(),
-    build=lambda kind, keys: build_part(kind, keys, config.source),
+    build=build,
     representation=config.representation.to_dict(),
     fit=config.fit.to_dict(),
   )
@@ -131,7 +147,8 @@ def all_methods(config: Any) -> dict[str, methods.Method]:
   A baseline may be the main prior without the anchor, or with it.
   """
   rows = (*config.baselines, *config.get('rows', {}), main_row(config))
-  chosen = {row: method(config, row) for row in rows}
+  build = builder(config)
+  chosen = {row: method(config, row, build) for row in rows}
   for row, found in chosen.items():
     if config.shrink > 1 and found.prior.scale != config.shrink:
       raise ValueError(
