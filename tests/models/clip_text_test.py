@@ -1,4 +1,4 @@
-"""The text encoder against PyTorch (tests/fixtures/clip_text/make.py)."""
+"""The text encoder against PyTorch (tests/fixtures/clip_text/)."""
 
 import pathlib
 
