@@ -7,6 +7,10 @@ Writes tables.md, tables.csv and a plot of each table with several scales.
 Killed and run again, it goes on; a row is measured anew when its weights are
 others. A row without its weights and a set without its pictures are left out,
 with a line that says so; without the weights of the reference nothing is made.
+
+A config with `runs`, such as configs/tables/threedsr.py, has tables of scenes:
+they are gathered from finished runs of `experiments.super_resolve`, and what is
+not there is told with the command that makes it.
 """
 
 import collections
@@ -19,10 +23,12 @@ import jax
 from absl import flags
 from ml_collections import config_flags
 
-from sr3d_jax import benchmark, cli, resolve, standings
+from sr3d_jax import benchmark, cli, resolve, scene_standings, standings
 from sr3d_jax.files import write_whole
-from sr3d_jax.io import score_tables
+from sr3d_jax.io import scene_tables, score_tables, workdir
+from sr3d_jax.io.scene_tables import SceneTable
 from sr3d_jax.io.score_tables import ScoreTable
+from sr3d_jax.scene_standings import Run
 from sr3d_jax.types import Params, SRPrior
 
 ANY_SCALE = 4.0  # on which weights do not depend
@@ -127,6 +133,42 @@ def run(config: Any, folder: Path) -> list[ScoreTable]:
   return tables
 
 
+def gather(runs: Iterable[Mapping[str, Any]]) -> tuple[list[Run], list[str]]:
+  """The runs that are there, and what to do for those that are not."""
+  found, missing = [], []
+  for run in runs:
+    name = Path(run['folder']).name
+    try:
+      scores, commit = workdir.load_scores(run['folder'], run['expected'])
+    except FileNotFoundError:
+      missing.append(f'{name} is not there: {run["command"]}')
+      continue
+    found.append(Run(run['scene'], run['variant'], commit, scores))
+    lacking = [row for row in run['rows'] if row not in scores]
+    if lacking:
+      missing.append(f'{name} lacks {", ".join(lacking)}: {run["command"]}')
+  return found, missing
+
+
+def run_scenes(config: Any, folder: Path) -> list[SceneTable]:
+  """Gathers finished runs, writes the tables and prints them."""
+  runs, missing = gather(config.runs)
+  tables = [
+    scene_standings.collate(
+      table, config.rows, runs, reference=config.reference
+    )
+    for table in config.tables
+  ]
+  tables = [table for table in tables if table.rows]
+  text = '\n'.join(map(scene_tables.markdown, tables))
+  text = f'# {config.title}\n\n{scene_tables.LEGEND}\n\n{text}'
+  folder.mkdir(parents=True, exist_ok=True)
+  write_whole(folder / 'tables.md', text)
+  scene_tables.save_csv(folder / 'tables.csv', tables)
+  print('\n'.join([text, *missing]), flush=True)
+  return tables
+
+
 def _protocol(table: Mapping[str, Any]) -> str:
   measure = table['measure']
   return '' if measure is None else benchmark.MEASURES[measure].protocol
@@ -136,7 +178,8 @@ def main(argv: list[str]) -> None:
   """Runs the job that the flags describe."""
   del argv
   folder = Path(_WORKDIR.value)
-  run(_CONFIG.value, folder)
+  make = run_scenes if 'runs' in _CONFIG.value else run
+  make(_CONFIG.value, folder)
   print(f'tables: {folder / "tables.md"}')
 
 

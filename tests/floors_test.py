@@ -26,8 +26,9 @@ FLOORS = (
   'color_fix niqe similarity view_consistency',
   'models fit_step latent_views latent_prior noise_fields trust',
   'priors representations scenes batches fit train consolidate evaluate cli '
-  'resolve enlarge table benchmark standings validate bank_audits '
-  'field_audits wave_audits methods timing texture_scores conversion costs',
+  'resolve enlarge table benchmark standings scene_standings validate '
+  'bank_audits field_audits wave_audits methods timing texture_scores '
+  'conversion costs',
   'experiments',
 )
 FLOOR = {word: i for i, words in enumerate(FLOORS) for word in words.split()}

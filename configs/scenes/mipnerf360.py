@@ -12,8 +12,8 @@ an error. The cameras are pinholes already.
 1/8 of a side is no whole number of pixels: LR is rounded, and HR is four times
 that, within two pixels of `images_2`, which is resized to it. To make both of
 the full photos, as some papers do, set `scene.images` and `lr_scene.images` to
-`images`. Means are told indoors and outdoors apart: outdoors bicubic is within
-0.4 dB of a fit to the fine photos for most.
+`images`. Means are told indoors and outdoors apart: outdoors, but for garden,
+bicubic is within 0.4 dB of a fit to the fine photos, or above it.
 
 A GPU and 32 GB of memory, for the fine views; `cpu` is from 1/32 to 1/8.
 """

@@ -78,6 +78,47 @@ def claim_workdir(folder: pathlib.Path, config: dict) -> None:
   write_json(folder / 'config.json', _plain(config))
 
 
+def load_scores(
+  path: str | os.PathLike, expected: dict[str, Any]
+) -> tuple[dict[str, dict], str]:
+  """Reads what the finished rows of a run scored.
+
+  Args:
+    path: the folder of the run.
+    expected: what its config must hold, section in section.
+
+  Returns:
+    {row: {'views': {view: {measure: value}}, 'facts': {measure: value}}}, where
+    facts are of the whole row, its minutes among them; and the commit.
+
+  Raises:
+    FileNotFoundError: no row is finished there.
+    ValueError: the run is of another config.
+  """
+  folder = pathlib.Path(path)
+  entries = read_json(folder / 'results.json')
+  if not entries:
+    raise FileNotFoundError(f'{folder} holds no finished row')
+  config, wanted = _flat(read_json(folder / 'config.json')), _flat(expected)
+  for key, value in _plain(wanted).items():
+    if config.get(key) != value:
+      raise ValueError(
+        f'{folder} holds a run with {key}={config.get(key)!r}, expected '
+        f'{value!r}: give the table the folder of such a run, or make one'
+      )
+  per_view = read_json(folder / 'per_view.json')
+  scores = {}
+  for entry in entries:
+    seconds = entry.get('seconds', 0.0) + entry.get('prior_seconds', 0.0)
+    facts = {k: v for k, v in entry.items() if isinstance(v, int | float)}
+    scores[entry['name']] = {
+      'views': per_view[entry['name']],
+      'facts': facts | {'minutes': seconds / 60},
+    }
+  made = read_json(folder / 'commit.json') or {}
+  return scores, made.get('commit') or 'no commit'
+
+
 def commit() -> str | None:
   """The commit of the code that runs; None outside a checkout.
 
