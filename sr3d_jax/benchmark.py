@@ -19,10 +19,10 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from sr3d_jax import metrics
+from sr3d_jax import metrics, niqe, similarity
 from sr3d_jax.degrade import degrade
 from sr3d_jax.io import images as image_files
-from sr3d_jax.io import paths, workdir
+from sr3d_jax.io import paths, pristine, workdir
 from sr3d_jax.types import Array, Params, SRPrior, Views
 
 DIV2K_BORDER = 6  # px, beyond the scale, that EDSR and LIIF leave out
@@ -33,6 +33,7 @@ class Measure(NamedTuple):
 
   score: Callable  # (images, targets [H, W, 3], border) -> []
   protocol: str  # for a table's caption
+  on_host: bool = False  # whether `score` wants NumPy and is not compiled
 
 
 MEASURES = {
@@ -55,6 +56,23 @@ MEASURES = {
   'ssim_y': Measure(
     lambda a, b, border: metrics.ssim_y(a, b, shave=border),
     'SSIM of the luma: 8 bits, without a border of the scale',
+  ),
+  'ms_ssim': Measure(
+    lambda a, b, border: similarity.ms_ssim(a, b),
+    'MS-SSIM, mean over RGB: floats, whole pictures',
+  ),
+  'gmsd': Measure(
+    lambda a, b, border: similarity.gmsd(a, b),
+    'GMSD, less is better: floats, whole pictures',
+  ),
+  'haarpsi': Measure(
+    lambda a, b, border: similarity.haarpsi(a, b),
+    'HaarPSI: floats, whole pictures',
+  ),
+  'niqe': Measure(
+    lambda a, b, border: niqe.niqe(a, *pristine.load()),
+    'NIQE, less is better: luma of 8 bits, whole blocks of 96 px',
+    on_host=True,
   ),
 }
 
@@ -95,10 +113,21 @@ def score(
     start = time.perf_counter()
     enlarged = jax.block_until_ready(enlarge(prior, params, lr))
     seconds.append(time.perf_counter() - start)
-  names = tuple(measures)
-  values = _compare(enlarged, hr, names, math.ceil(prior.scale))
-  scores = dict(zip(names, map(float, values)))
+  scores = compare(enlarged, hr, measures, border=math.ceil(prior.scale))
   return {**scores, 'seconds': min(seconds)}, np.asarray(enlarged)
+
+
+def compare(
+  enlarged: Array, hr: Array, measures: Iterable[str], *, border: int
+) -> dict[str, float]:
+  """Measures a picture [H, W, 3] against another: {measure: value}."""
+  names = tuple(measures)
+  compiled = tuple(name for name in names if not MEASURES[name].on_host)
+  found = dict(zip(compiled, _compare(enlarged, hr, compiled, border)))
+  for name in set(names) - set(compiled):
+    pair = np.asarray(enlarged), np.asarray(hr)
+    found[name] = MEASURES[name].score(*pair, border)
+  return {name: float(found[name]) for name in names}
 
 
 # Together, since pictures have many sizes and each size is compiled.
@@ -266,3 +295,5 @@ def _check(measures: tuple[str, ...]) -> None:
       f'measures must be some of {", ".join(MEASURES)}, got '
       f'{", ".join(unknown) or "none"}'
     )
+  if 'niqe' in measures:
+    pristine.load()  # else it fails after the first picture

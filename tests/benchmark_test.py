@@ -192,3 +192,17 @@ def test_bicubic_s_own_shrunk_pictures_have_whole_levels():
   (lr,) = seen
   assert lr.shape == (1, 13, 16, 3)
   np.testing.assert_allclose(lr * 255, np.round(lr * 255), atol=1e-4)
+
+
+def test_structural_measures_stand_beside_the_others(monkeypatch):
+  """NIQE is told nothing of the truth and runs on the host."""
+  model = np.zeros(36), np.eye(36)
+  monkeypatch.setattr(benchmark.pristine, 'load', lambda: model)
+  rng = np.random.default_rng(0)
+  hr = rng.random((192, 100, 3), np.float32)
+  measures = ('niqe', 'gmsd', 'haarpsi', 'psnr_rgb')
+  scores = benchmark.compare(0.5 * hr + 0.2, hr, measures, border=4)
+  assert tuple(scores) == measures
+  assert all(np.isfinite(value) for value in scores.values())
+  other = benchmark.compare(0.5 * hr + 0.2, hr[::-1], ('niqe',), border=4)
+  assert other['niqe'] == scores['niqe']
