@@ -58,6 +58,7 @@ def base(source: str, prior: str) -> ConfigDict:
       anchor_weight=1.0,
       baselines=('bicubic',),
       bound=True,
+      measures=('psnr', 'ssim', 'lr_psnr'),  # more: docs/metrics.md
       fit=dict(num_steps=7000, refine_stop=5000, sh_every=0, **steps),
     )
   )

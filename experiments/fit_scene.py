@@ -10,8 +10,7 @@ import jax
 from absl import flags
 from ml_collections import config_flags
 
-from sr3d_jax import capture, cli, resolve
-from sr3d_jax.evaluate import evaluate
+from sr3d_jax import capture, cli, evaluate, resolve
 from sr3d_jax.fit import fit
 from sr3d_jax.io import workdir as workdirs
 from sr3d_jax.table import Table
@@ -30,6 +29,7 @@ def main(argv: list[str]) -> None:
     points, colors = capture.find_points(scene.train)
     scene = dataclasses.replace(scene, points=points, colors=colors)
   rep = resolve.build('representations', config.representation)
+  measure = evaluate.prepare(config.measures, scene)
   workdirs.claim_workdir(folder, config.to_dict())
   drawing = {'background': scene.background, **config.drawing}
   table = Table(
@@ -37,7 +37,7 @@ def main(argv: list[str]) -> None:
     scene,
     truth=scene.test,
     coarse=None,
-    measure=evaluate,
+    measure=measure,
     drawing=drawing,
     config=config.source,
   )

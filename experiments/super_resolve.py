@@ -25,11 +25,11 @@ from sr3d_jax import (
   cli,
   coarse,
   consolidate,
+  evaluate,
   methods,
   resolve,
   timing,
 )
-from sr3d_jax.evaluate import evaluate
 from sr3d_jax.fit import fit
 from sr3d_jax.io import workdir as workdirs
 from sr3d_jax.methods import ANCHORED
@@ -171,6 +171,7 @@ def run(config: Any, folder: Any) -> list[dict]:
     points, colors = capture.find_points(lr_train)
     full = dataclasses.replace(full, points=points, colors=colors)
   rep = resolve.build('representations', config.representation)
+  measure = evaluate.prepare(config.measures, full)
   workdirs.claim_workdir(folder, config.to_dict())
   drawing = {'background': full.background, **config.drawing}
   table = Table(
@@ -178,7 +179,7 @@ def run(config: Any, folder: Any) -> list[dict]:
     full,
     truth=full.test if config.shrink > 1 else None,
     coarse=lr_test,
-    measure=evaluate,
+    measure=measure,
     drawing=drawing,
     config=config.source,
   )

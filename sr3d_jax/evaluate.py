@@ -1,14 +1,84 @@
-"""Gaussians against held-out photos."""
+"""Gaussians against held-out photos.
 
+What is measured is chosen by name. Where a view has nothing to be measured
+against, it lacks that score.
+"""
+
+import functools
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sr3d_jax import metrics
-from sr3d_jax.render import render_views
-from sr3d_jax.types import Camera, Gaussians, Views
+from sr3d_jax import metrics, similarity, view_consistency
+from sr3d_jax import niqe as niqe_lib
+from sr3d_jax.io import pristine
+from sr3d_jax.render import render_each
+from sr3d_jax.types import Array, Camera, Gaussians, Scene, Views
+
+
+def _trusting(score: Callable) -> Callable:
+  """Takes pixels of weight 0 from the photo, so that they differ nowhere."""
+  score = jax.jit(score)
+
+  def measure(rendered: Array, photo: Array, weights: Array | None) -> Array:
+    if weights is not None:
+      rendered = jnp.where(weights[..., None] > 0, rendered, photo)
+    return score(rendered, photo)
+
+  return measure
+
+
+# (rendered, photo [H, W, 3], weights [H, W] or None) -> []
+TO_TRUTH = {
+  'psnr': metrics.psnr,
+  'ssim': metrics.ssim,
+  'ms_ssim': _trusting(similarity.ms_ssim),
+  'gmsd': _trusting(similarity.gmsd),
+  'haarpsi': _trusting(similarity.haarpsi),
+}
+DEFAULT = ('psnr', 'ssim', 'lr_psnr')
+MEASURES = (*TO_TRUTH, 'lr_psnr', 'niqe', 'consistency')
+
+
+def prepare(measures: Iterable[str], scene: Scene) -> Callable:
+  """Chooses what `evaluate` measures; what cannot be measured raises now.
+
+  Args:
+    measures: names in `MEASURES`. 'consistency' is the `psnr` of
+      `view_consistency.Agreement`, and brings its `visible` as `covisible`
+      and, where there are coarse photos, its `detail_error`.
+    scene: with the test views at the size that is drawn, or less.
+
+  Returns:
+    `evaluate` but for its last three options.
+  """
+  measures = tuple(measures)
+  unknown = [name for name in measures if name not in MEASURES]
+  if unknown:
+    raise ValueError(
+      f'measures must be some of {", ".join(MEASURES)}, got '
+      f'{", ".join(unknown)}'
+    )
+  cameras, model, pairs = scene.test.cameras, None, ()
+  if 'ms_ssim' in measures:
+    similarity.check_ms_ssim_size(cameras.height, cameras.width)
+  if 'niqe' in measures:
+    niqe_lib.check_size(cameras.height, cameras.width)
+    model = pristine.load()
+  if 'consistency' in measures:
+    pairs = view_consistency.pairs(cameras, scene.points)
+    if not pairs:
+      raise ValueError(
+        f'no two of {len(scene.test_names)} test views see half of '
+        f'{len(scene.points)} points alike: leave consistency out of the '
+        'measures, or hold out views that are closer'
+      )
+  return functools.partial(
+    evaluate, measures=measures, model=model, pairs=tuple(pairs)
+  )
 
 
 def evaluate(
@@ -18,6 +88,9 @@ def evaluate(
   *,
   truth: Views | None = None,
   coarse: Views | None = None,
+  measures: tuple[str, ...] = DEFAULT,
+  model: tuple[np.ndarray, np.ndarray] | None = None,
+  pairs: tuple[tuple[int, int], ...] = (),
   **drawing: Any,
 ) -> tuple[np.ndarray, dict[str, dict[str, float]]]:
   """Renders held-out views and measures them.
@@ -30,26 +103,54 @@ def evaluate(
     coarse: [V] low-resolution photos of the same views; the render shrunk to
       their size is compared with them. Of both, only pixels with a weight
       count.
+    measures: names in `MEASURES`; what needs a truth or coarse photos is
+      measured where those are.
+    model: mean and covariance of `niqe`, where that is measured.
+    pairs: of `view_consistency.pairs`, where 'consistency' is measured.
     **drawing: of `render_views`.
 
   Returns:
-    The renders [V, H, W, 3] in [0, 1], and {name: {metric: value}} with psnr
-    and ssim where there is a truth, lr_psnr where there are coarse photos; a
-    view without a trusted pixel has none of them.
+    The renders [V, H, W, 3] in [0, 1], and {name: {metric: value}}; a view
+    without a trusted pixel has none of the metrics that compare.
   """
-  renders = render_views(gaussians, cameras, **drawing)
-  images = np.clip(renders, 0.0, 1.0)
+  shape = (len(names), cameras.height, cameras.width)
+  images = np.zeros((*shape, 3), np.float32)
+  surfaces = np.zeros(shape, np.float32)
   per_view: dict[str, dict[str, float]] = {}
-  for index, name in enumerate(names):
-    measured = {}
-    rendered = jnp.asarray(images[index])
-    if photo := _photo(truth, index):
-      measured['psnr'] = float(metrics.psnr(rendered, *photo))
-      measured['ssim'] = float(metrics.ssim(rendered, *photo))
-    if photo := _photo(coarse, index):
-      measured['lr_psnr'] = float(metrics.lr_consistency_psnr(rendered, *photo))
-    per_view[name] = measured
+  for i, output in enumerate(render_each(gaussians, cameras, **drawing)):
+    images[i] = np.clip(output.image, 0.0, 1.0)
+    surfaces[i] = view_consistency.surface(output.depth, output.alpha)
+    per_view[names[i]] = _compare(
+      images[i], _photo(truth, i), _photo(coarse, i), measures
+    )
+    if 'niqe' in measures:
+      value = float(niqe_lib.niqe(images[i], *model))
+      per_view[names[i]] |= {'niqe': value} if np.isfinite(value) else {}
+  scale = 1.0 if coarse is None else cameras.width / coarse.cameras.width
+  for i, agreement in view_consistency.score(
+    images, surfaces, cameras, pairs, scale=scale
+  ).items():
+    per_view[names[i]]['consistency'] = agreement['psnr']
+    per_view[names[i]]['covisible'] = agreement['visible']
+    if coarse is not None:  # else nobody knows what detail is
+      per_view[names[i]]['detail_error'] = agreement['detail_error']
   return images, per_view
+
+
+def _compare(
+  rendered: np.ndarray,
+  truth: tuple | None,
+  coarse: tuple | None,
+  measures: tuple[str, ...],
+) -> dict[str, float]:
+  """Measures one view [H, W, 3] against its photos, as far as there are."""
+  rendered, measured = jnp.asarray(rendered), {}
+  for name in measures:
+    if truth and name in TO_TRUTH:
+      measured[name] = TO_TRUTH[name](rendered, *truth)
+    if coarse and name == 'lr_psnr':
+      measured[name] = metrics.lr_consistency_psnr(rendered, *coarse)
+  return {name: float(value) for name, value in measured.items()}
 
 
 def _photo(

@@ -10,6 +10,7 @@ imitates the pixel (Yu et al. 2024, "Mip-Splatting").
 import functools
 import numbers
 import operator
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -357,15 +358,15 @@ def _render_jit(gaussians, camera, background, capacity, backend, options):
   )
 
 
-def render_views(
+def render_each(
   gaussians: Gaussians,
   cameras: Camera,
   *,
   background: Array | tuple[float, ...] = (0.0, 0.0, 0.0),
   backend: str | None = None,
   **projection: Any,
-) -> np.ndarray:
-  """Renders every camera of a batch [V], on the host: [V, H, W, 3].
+) -> Iterator[RenderOutput]:
+  """Renders every camera of a batch [V], one after the other.
 
   A view that needs more slots than planned is rendered again with the next
   capacity, so nothing is ever dropped.
@@ -373,7 +374,6 @@ def render_views(
   capacity = plan_capacity(gaussians, cameras, backend=backend, **projection)
   options = tuple(sorted(projection.items()))
   background = jnp.asarray(background, jnp.float32)
-  images = []
   for index in range(cameras.world_to_cam.shape[0]):
     camera = view_of(cameras, index)
     while True:
@@ -383,7 +383,15 @@ def render_views(
       if not bool(output.overflow):
         break
       capacity = next_capacity(int(output.num_slots))
-    images.append(np.asarray(output.image))
+    yield output
+
+
+def render_views(
+  gaussians: Gaussians, cameras: Camera, **drawing: Any
+) -> np.ndarray:
+  """The images of `render_each`, on the host: [V, H, W, 3]."""
+  outputs = render_each(gaussians, cameras, **drawing)
+  images = [np.asarray(output.image) for output in outputs]
   if not images:
     return np.zeros((0, cameras.height, cameras.width, 3), np.float32)
   return np.stack(images)

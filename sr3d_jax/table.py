@@ -8,8 +8,8 @@ first alone measures and writes; the others know which rows are finished.
 import contextlib
 import itertools
 import pathlib
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -34,6 +34,31 @@ ORBIT_RATE = 24  # frames a second
 MAX_ORBIT_WIDTH = 1280  # px
 COMPARISON_WIDTH = 640  # px, of each panel of the README's picture, about
 MAX_REPORT_VIEWS = 8  # more would make the page too heavy to mail
+
+
+class _Column(NamedTuple):
+  """A column of the printed table."""
+
+  key: str  # of a row's entry
+  heading: str
+  form: str  # of a number
+  width: int
+  is_usual: bool = False
+
+
+_COLUMNS = (
+  _Column('psnr', 'PSNR', '.2f', 8, True),
+  _Column('ssim', 'SSIM', '.4f', 8, True),
+  _Column('ms_ssim', 'MS-SSIM', '.4f', 9),
+  _Column('gmsd', 'GMSD', '.4f', 8),
+  _Column('haarpsi', 'HaarPSI', '.4f', 9),
+  _Column('niqe', 'NIQE', '.2f', 7),
+  _Column('lr_psnr', 'LR-PSNR', '.2f', 9, True),
+  _Column('consistency', 'consistency', '.2f', 13),
+  _Column('detail_error', 'detail error', '.3f', 14),
+  _Column('covisible', 'covisible', '.2f', 11),
+  _Column('splats', 'splats', ',d', 9, True),
+)
 
 
 class Table:
@@ -183,7 +208,8 @@ class Table:
       video.save(film, np.clip(frames, 0, 1), ORBIT_RATE)
     self._report(best, film)
     left_out = (_left_out(*item) for item in self._skipped.items())
-    lines = [header(), *map(line, self.rows), *left_out]
+    rows = (line(entry, self.rows) for entry in self.rows)
+    lines = [header(self.rows), *rows, *left_out]
     print('\n' + '\n'.join(lines), flush=True)
     print(f'\nreport: {self.folder / "report.html"}\nscene:  {cloud}')
     return self.rows
@@ -263,18 +289,25 @@ def _seconds(curve: dict[str, list]) -> float:
   return float(np.sum(steps * np.asarray(pace))) if len(pace) else 0.0
 
 
-def header() -> str:
-  """The heading of the printed table."""
-  return f'{"method":<18}{"PSNR":>8}{"SSIM":>8}{"LR-PSNR":>9}{"splats":>9}'
+def header(entries: Sequence[dict] = ()) -> str:
+  """The heading of the printed table of these rows."""
+  shown = ''.join(f'{x.heading:>{x.width}}' for x in _columns(entries))
+  return f'{"method":<18}{shown}'
 
 
-def line(entry: dict) -> str:
-  """One row of the printed table."""
-
-  def number(key: str, form: str, width: int) -> str:
-    return f'{format(entry[key], form) if key in entry else "-":>{width}}'
-
-  return (
-    f'{entry["name"]:<18}{number("psnr", ".2f", 8)}{number("ssim", ".4f", 8)}'
-    f'{number("lr_psnr", ".2f", 9)}{number("splats", ",d", 9)}'
+def line(entry: dict, entries: Sequence[dict] = ()) -> str:
+  """One row of the printed table of these rows; of its own without them."""
+  cells = (
+    f'{format(entry[x.key], x.form) if x.key in entry else "-":>{x.width}}'
+    for x in _columns(entries or [entry])
   )
+  return f'{entry["name"]:<18}{"".join(cells)}'
+
+
+def _columns(entries: Sequence[dict]) -> list[_Column]:
+  """Those that every table has, and those that a row has something in."""
+  return [
+    column
+    for column in _COLUMNS
+    if column.is_usual or any(column.key in entry for entry in entries)
+  ]

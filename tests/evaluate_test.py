@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from sr3d_jax import coarse, metrics
-from sr3d_jax.evaluate import evaluate
-from sr3d_jax.types import Camera, Gaussians, Views
+from sr3d_jax.evaluate import DEFAULT, MEASURES, evaluate, prepare
+from sr3d_jax.types import Camera, Gaussians, Scene, Views
 
 HEIGHT, WIDTH = 16, 20
 NAMES = ('a.jpg', 'b.jpg')
@@ -75,3 +75,48 @@ def test_a_view_that_trusts_no_pixel_has_no_score(nothing):
   per_view = _scores(nothing, truth, None)
   assert per_view['b.jpg'] == {}
   assert metrics.means(per_view)['psnr'] == pytest.approx(20, abs=1e-3)
+
+
+def _scene(truth, points):
+  return Scene(
+    name='grey', train=truth, test=truth, train_names=NAMES, test_names=NAMES,
+    points=np.asarray(points), colors=np.asarray(points),
+  )  # fmt: skip
+
+
+def test_chosen_measures_become_columns(nothing):
+  """A wall so near that it fills both views: they agree on its grey."""
+  truth = _truth()
+  wall = dataclasses.replace(
+    nothing, log_scales=jnp.full((1, 3), 2.0), opacity_logits=jnp.full(1, 9.0)
+  )
+  measure = prepare(
+    (*DEFAULT, 'gmsd', 'haarpsi', 'consistency'), _scene(truth, [[0, 0, 2.0]])
+  )
+  _, per_view = measure(
+    wall, truth.cameras, NAMES, truth=truth, coarse=coarse.shrink(truth, 2),
+    background=BACKGROUND,
+  )  # fmt: skip
+  for scores in per_view.values():
+    assert scores['gmsd'] == pytest.approx(0, abs=1e-2)
+    assert scores['haarpsi'] > 0.9
+    assert scores['consistency'] > 60
+    assert scores['covisible'] == 1
+    assert scores.keys() >= {*DEFAULT, 'detail_error'}
+
+
+def test_what_cannot_be_measured_is_said_before_the_fit(monkeypatch, tmp_path):
+  scene = _scene(_truth(), [[0, 0, 2.0]])
+  with pytest.raises(ValueError, match=f'{", ".join(MEASURES)}, got lpips'):
+    prepare(('psnr', 'lpips'), scene)
+  with pytest.raises(ValueError, match='176 x 176'):
+    prepare(('ms_ssim',), scene)
+  with pytest.raises(ValueError, match='two blocks'):
+    prepare(('niqe',), scene)
+  with pytest.raises(ValueError, match='views that are closer'):
+    prepare(('consistency',), _scene(_truth(), [[0, 0, -2.0]]))
+  cameras = dataclasses.replace(_truth().cameras, width=300, height=300)
+  large = dataclasses.replace(_truth(), cameras=cameras)
+  monkeypatch.setenv('SR3D_DATA', str(tmp_path))
+  with pytest.raises(FileNotFoundError, match='leave niqe out'):
+    prepare(('niqe',), _scene(large, [[0, 0, 2.0]]))

@@ -116,6 +116,16 @@ def test_columns_stand_under_their_headings():
     assert line[:end].endswith(value)
 
 
+def test_a_column_appears_where_a_row_has_it():
+  rows = [{'name': 'lr_fit'}, {'name': 'own', 'niqe': 4.125, 'splats': 9}]
+  header = table.header(rows)
+  assert 'NIQE' in header and 'GMSD' not in header
+  end = header.index('NIQE') + len('NIQE')
+  for row, value in zip(rows, (' -', '4.12')):
+    line = table.line(row, rows)
+    assert len(line) == len(header) and line[:end].endswith(value)
+
+
 def _log(row, name, step, **scalars):
   """Writes what a fit logs of one chunk."""
   stats = row / 'stats'

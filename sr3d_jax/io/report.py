@@ -27,7 +27,14 @@ _COLUMNS = (
   ('psnr', 'PSNR, dB', '{:.2f}', +1),
   ('ssim', 'SSIM', '{:.4f}', +1),
   ('lpips', 'LPIPS', '{:.4f}', -1),
+  ('ms_ssim', 'MS-SSIM', '{:.4f}', +1),
+  ('gmsd', 'GMSD', '{:.4f}', -1),
+  ('haarpsi', 'HaarPSI', '{:.4f}', +1),
+  ('niqe', 'NIQE', '{:.2f}', -1),
   ('lr_psnr', 'LR-PSNR, dB', '{:.2f}', +1),
+  ('consistency', 'consistency, dB', '{:.2f}', +1),
+  ('detail_error', 'detail error', '{:.3f}', -1),
+  ('covisible', 'covisible', '{:.2f}', 0),
   ('splats', 'splats', '{:,.0f}', 0),
   ('steps', 'steps', '{:,.0f}', 0),
   ('seconds', 'time', '', 0),
@@ -56,10 +63,9 @@ def write(
     path: of the page; it appears whole or not at all.
     title: of the page.
     subtitle: one line: scene, scale, device, commit.
-    table: rows with a `name` and any of psnr, ssim, lpips, lr_psnr, splats,
-      steps, seconds (numbers or None), `note` (text), `bound` (True sets a row
-      apart that saw what the others may not) and `gaussians` (its histograms
-      are drawn).
+    table: rows with a `name` and any of the keys of `_COLUMNS` (numbers or
+      None), `note` (text), `bound` (True sets a row apart that saw what the
+      others may not) and `gaussians` (its histograms are drawn).
     views: each with a `name`, `images` {row name: [H, W, 3] float in [0, 1] or
       uint8}, `truth`, the key of the image the others are compared with (None
       where there is none), and perhaps `psnr` {row name: dB}, as measured.
