@@ -3,8 +3,8 @@
 A file imports only from lower floors, and files of one floor do not import each
 other, but for networks sharing `blocks`, `encoders`, `heads` and `ensemble`,
 GaussianSR knowing its design, the kernels their own files, `shards` projecting
-as `render` does, `io` knowing the faintest splat that is drawn, and
-`photographs` shrinking what the other files of `io` read.
+as `render` does, `io` knowing the faintest splat that is drawn and sharing what
+reads weights, and `photographs` shrinking what the other files of `io` read.
 """
 
 import ast
