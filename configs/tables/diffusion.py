@@ -41,7 +41,12 @@ def get_config(arg: str = '') -> ConfigDict:
       },
       'sampled': 'diffusion',
       # of whose crops: (row, column) of the middle as shares
-      'shown': {},
-      'side': 96,
+      'shown': {
+        '108070': (0.5, 0.45),
+        '148089': (0.5, 0.5),
+        'img_001': (0.4, 0.5),
+        'img_043': (0.5, 0.5),
+      },
+      'side': 160,
     }
   )
