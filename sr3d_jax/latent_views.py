@@ -9,7 +9,6 @@ each network is compiled once. What goes in and comes out is the host's.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -69,9 +68,12 @@ def make(
   """
   if color not in FIXES:
     raise ValueError(f'color must be one of {", ".join(FIXES)}, got {color!r}')
-  encode, estimate, decode, finish = (
+  enlarge_all, encode, estimate, decode, finish = (
     in_batches(call, rows_per_device=rows_per_device)
     for call in (
+      lambda params, photos: image.enlarge(
+        photos, scale, method='bicubic_torch'
+      ),
       model.encode,
       model.estimate,
       lambda params, latents, features, coarse, fidelity: FIXES[color](
@@ -88,8 +90,7 @@ def make(
     return _cut(padded, *_patches(padded.shape[1:3], patch))
 
   def enlarge(photos):
-    one = jax.jit(lambda x: image.enlarge(x, scale, method='bicubic_torch'))
-    return cut(np.clip(np.stack([one(photo) for photo in photos]), 0, 1))
+    return cut(np.clip(enlarge_all({}, photos), 0, 1))
 
   def estimate_tiles(params, x, t, coarse):
     size = x.shape[1:3]

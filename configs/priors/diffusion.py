@@ -26,6 +26,7 @@ def get_config(arg: str = '') -> ConfigDict:
       'update': 'eps',
       'encode': 'mode',
       'quantise': 'float',
+      'at_once': False,
       'color': 'wavelet',
       'fidelity': 0.5,
       'back_projections': 1,

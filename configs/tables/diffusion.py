@@ -19,7 +19,7 @@ REGRESSION = 'runs/diffusion_regression/weights.npz'
 def get_config(arg: str = '') -> ConfigDict:
   """Returns the config; `smoke` for one small set."""
   smoke = 'smoke' in arg.split(',')
-  sampled = diffusion.get_config().to_dict()
+  sampled = {**diffusion.get_config().to_dict(), 'at_once': True}
   regression = {
     **sampled,
     'weights': REGRESSION,
