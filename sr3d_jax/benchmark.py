@@ -70,7 +70,7 @@ MEASURES = {
     'HaarPSI: floats, whole pictures',
   ),
   'niqe': Measure(
-    lambda a, b, border: niqe.niqe(a, *pristine.load()),
+    lambda a, b, border: niqe.niqe(a, *_pristine()),
     'NIQE, less is better: luma of 8 bits, whole blocks of 96 px',
     on_host=True,
   ),
@@ -288,6 +288,10 @@ def _is_of(
   )
 
 
+def _pristine() -> tuple[np.ndarray, np.ndarray]:
+  return pristine.load(paths.data_path(pristine.PATH))
+
+
 def _check(measures: tuple[str, ...]) -> None:
   unknown = [name for name in measures if name not in MEASURES]
   if unknown or not measures:
@@ -296,4 +300,4 @@ def _check(measures: tuple[str, ...]) -> None:
       f'{", ".join(unknown) or "none"}'
     )
   if 'niqe' in measures:
-    pristine.load()  # else it fails after the first picture
+    _pristine()  # else it fails after the first picture

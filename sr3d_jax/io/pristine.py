@@ -9,33 +9,23 @@ import zipfile
 
 import numpy as np
 
-from sr3d_jax.io import paths
-
-PATH = 'weights/niqe/niqe_pris_params.npz'
+PATH = 'weights/niqe/niqe_pris_params.npz'  # below the data folder
 _SHAPES = {'mu_pris_param': (1, 36), 'cov_pris_param': (36, 36)}
 
 
-def load(root: str | os.PathLike = PATH) -> tuple[np.ndarray, np.ndarray]:
+def load(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
   """Reads the model of pristine photographs.
 
   Args:
-    root: absolute, or below the data folder.
+    path: of the npz file.
 
   Returns:
     Mean [36] and covariance [36, 36] of the features of `niqe`.
   """
   try:
-    path = paths.data_path(root)
-  except FileNotFoundError as error:
-    raise FileNotFoundError(
-      f'niqe needs its statistics of pristine photographs: {error}. The file '
-      "is BasicSR's niqe_pris_params.npz; without it, leave niqe out of the "
-      'measures'
-    ) from error
-  try:
     with np.load(path, allow_pickle=False) as file:
       arrays = {name: file[name] for name in file.files}
-  except (ValueError, OSError, zipfile.BadZipFile) as error:
+  except (ValueError, EOFError, zipfile.BadZipFile) as error:
     raise ValueError(
       f'{path} is no npz of plain arrays ({error}): fetch it anew'
     ) from error
