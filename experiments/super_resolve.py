@@ -184,13 +184,13 @@ def run(config: Any, folder: Any) -> list[dict]:
     config=config.source,
   )
 
-  def finer_fit(row: str, steps: tuple[int, ...], **options):
+  def finer_fit(row: str, steps: tuple[int, ...], options, **anchored):
     def fit_stage(key, rep, params, views, *, anchor=None, stage=0):
       place = sum(count > 0 for count in steps[:stage])
       with table.recorder(row, steps[stage], place) as (store, log):
         return fit(
           key, rep, params, views, anchor=anchor, num_steps=steps[stage],
-          store=store, log=log, **drawing, **options,
+          store=store, log=log, **drawing, **options[stage], **anchored,
         )  # fmt: skip
 
     return fit_stage
@@ -214,10 +214,11 @@ def run(config: Any, folder: Any) -> list[dict]:
     params = consolidate.consolidate(
       fit_key, prior, prior_params, made.representation, start, lr_train,
       fit=finer_fit(
-        row, made.steps, anchor_weight=made.anchor_weight, **made.fit
+        row, made.steps, made.fit, anchor_weight=made.anchor_weight
       ),
       draw=functools.partial(render_views, **drawing),
       is_fitted=[steps > 0 for steps in made.steps],
+      trust=made.trust and functools.partial(made.trust, drawing=drawing),
     )  # fmt: skip
     gaussians = made.representation.gaussians(params)
     table.add(
@@ -227,7 +228,7 @@ def run(config: Any, folder: Any) -> list[dict]:
   if config.bound and config.shrink > 1 and not table.has('hr_fit'):
     options = config.fit.to_dict()
     steps = (options.pop('num_steps'),)
-    fit_views = finer_fit('hr_fit', steps, **options)
+    fit_views = finer_fit('hr_fit', steps, (options,))
     params = fit_views(fit_key, rep, start, full.train)
     table.add('hr_fit', rep.gaussians(params), note='bound: saw fine photos')
   return table.finish(main_row(config))

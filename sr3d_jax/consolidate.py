@@ -20,6 +20,7 @@ def consolidate(
   fit: Callable,
   draw: Callable = render_views,
   is_fitted: Sequence[bool] | None = None,
+  trust: Callable | None = None,
 ) -> Params:
   """Asks a prior for finer views and makes one 3D scene of its answers.
 
@@ -36,6 +37,8 @@ def consolidate(
     draw: (gaussians, cameras) -> images.
     is_fitted: for each step of the prior, whether the scene is fitted to what
       it shows, and the prior told of it; None: after all.
+    trust: (gaussians, cameras, images, renders) -> [V, H, W] in the finer
+      views, see `trust`; None: whole.
 
   Returns:
     The params of the consolidated scene.
@@ -57,14 +60,22 @@ def consolidate(
       weights[..., None], cameras.height, cameras.width, method='area'
     )[..., 0]
   state = prior.begin(prior_params, jax.random.fold_in(key, 0), views)
+  if prior.couple is not None:
+    noise_key = jax.random.fold_in(key, prior.num_steps + 1)
+    state = prior.couple(noise_key, state, rep.gaussians(params), cameras)
+  renders = draw(rep.gaussians(params), cameras) if trust else None
   for i in range(prior.num_steps):
     step_key, fit_key = jax.random.split(jax.random.fold_in(key, i + 1))
     state, images = prior.step(prior_params, step_key, state, i)
     if not is_fitted[i]:
       continue
-    finer = Views(images=images, cameras=cameras, weights=weights)
+    trusted = weights
+    if trust is not None:
+      trusted = trust(rep.gaussians(params), cameras, images, renders)
+      trusted = trusted if weights is None else trusted * weights
+    finer = Views(images=images, cameras=cameras, weights=trusted)
     params = fit(fit_key, rep, params, finer, anchor=views, stage=i)
     if i + 1 < prior.num_steps:
-      images = draw(rep.gaussians(params), cameras)
-      state = prior.inject(prior_params, state, images)
+      renders = draw(rep.gaussians(params), cameras)
+      state = prior.inject(prior_params, state, renders)
   return params

@@ -33,16 +33,20 @@ class ScreenStats:
   Attributes:
     gradient: [N] sum over the views that drew it of |dL/d mean2d|, in
       normalised device coordinates.
+    absolute: [N] likewise of |dL/dx| + |dL/dy|, summed pixel by pixel, where
+      one pixel's pull cannot hide another's; 0 unless a representation asks.
     count: [N] number of those views.
   """
 
   gradient: Array
+  absolute: Array
   count: Array
 
 
 def empty_stats(num: int) -> ScreenStats:
   """Statistics of `num` Gaussians that no view has drawn."""
-  return ScreenStats(gradient=jnp.zeros(num), count=jnp.zeros(num))
+  zeros = jnp.zeros(num)
+  return ScreenStats(gradient=zeros, absolute=zeros, count=zeros)
 
 
 def is_live(gaussians: Gaussians) -> Array:
@@ -152,6 +156,38 @@ def relocate(
   return jax.tree.map(lambda x: x[source], parents), source, fill | copied
 
 
+def _quantile(values: Array, mask: Array, share: Array) -> Array:
+  """The quantile `share` of the masked values [N], linear between ranks."""
+  last = jnp.maximum(jnp.sum(mask) - 1, 0)
+  ordered = jnp.sort(jnp.where(mask, values, jnp.inf))
+  place = share * last
+  below = jnp.floor(place).astype(int)
+  low, high = ordered[below], ordered[jnp.minimum(below + 1, last)]
+  return low + jnp.where(high > low, (place - below) * (high - low), 0.0)
+
+
+def _wanted(
+  stats: ScreenStats, keep: Array, threshold: float, by_absolute: bool
+) -> tuple[Array, Array]:
+  """Which Gaussians call for another, [N] bool, and how loudly, [N].
+
+  By absolute gradients, too, as many call as by the gradient: with r the share
+  that passes the threshold of the one, that of the other is the quantile 1 - r
+  (released code of Yu et al. 2024, "Gaussian Opacity Fields"; there r and the
+  quantile are of all, here of those that live).
+  """
+  gradient = safe_divide(stats.gradient, stats.count)
+  hot = keep & (gradient >= threshold)
+  heat = gradient / threshold
+  if by_absolute:
+    absolute = safe_divide(stats.absolute, stats.count)
+    share = safe_divide(jnp.sum(hot), jnp.sum(keep))
+    least = _quantile(absolute, keep, 1 - share)
+    hot |= keep & (absolute >= least) & (absolute > 0)
+    heat = jnp.maximum(heat, safe_divide(absolute, least))
+  return hot, heat
+
+
 def densify(
   key: Array,
   gaussians: Gaussians,
@@ -159,13 +195,14 @@ def densify(
   *,
   extent: float,
   gradient_threshold: float = 2e-4,
+  by_absolute: bool = False,
   dense_fraction: float = 0.01,
   max_fraction: float | Array = MAX_FRACTION,
 ) -> tuple[Gaussians, Array, Array]:
   """Clones small, splits large, prunes faint and huge Gaussians.
 
   Kerbl et al. 2023, section 5.2. When more are wanted than slots are free,
-  those with the largest gradients come first.
+  those that pass their threshold by the largest factor come first.
 
   Args:
     key: randomness.
@@ -173,6 +210,7 @@ def densify(
     stats: since the last call.
     extent: of the scene, scene units.
     gradient_threshold: on the mean screen gradient.
+    by_absolute: whether a large absolute gradient calls for more, too.
     dense_fraction: of `extent`; larger Gaussians are split, others cloned.
     max_fraction: of `extent`; larger Gaussians are pruned.
 
@@ -182,10 +220,9 @@ def densify(
   num = gaussians.means.shape[0]
   size = jnp.max(gaussians.scales, axis=-1)
   keep = is_live(gaussians) & (size <= max_fraction * extent)
-  gradient = safe_divide(stats.gradient, stats.count)
-  hot = keep & (gradient >= gradient_threshold)
+  hot, heat = _wanted(stats, keep, gradient_threshold, by_absolute)
   num_new = jnp.minimum(jnp.sum(hot), jnp.sum(~keep))
-  order = jnp.argsort(jnp.where(hot, -gradient, jnp.inf))
+  order = jnp.argsort(jnp.where(hot, -heat, jnp.inf))
   rank = jnp.cumsum(~keep) - 1
   fill = ~keep & (rank < num_new)
   source = jnp.where(fill, order[jnp.clip(rank, 0, num - 1)], jnp.arange(num))

@@ -39,6 +39,8 @@ class FitOptions:
     opacity_weight: of the mean opacity, where the representation is penalised.
     scale_weight: of the mean scale over the scene extent, likewise.
     sh_every: steps between additions of one harmonic degree; 0: all at once.
+    position_factor: on the rate at which positions learn, beside what the
+      representation says: a later fit may start where the first one ended.
     absgrad: refine by the sum of absolute gradients per pixel.
     blur, compensation, near: of `render.project`.
     background: colour behind everything.
@@ -51,6 +53,7 @@ class FitOptions:
   opacity_weight: float = 0.01
   scale_weight: float = 0.01
   sh_every: int = 1000
+  position_factor: float = 1.0
   absgrad: bool = False
   blur: float = 0.1
   compensation: str = 'clamped'
@@ -92,16 +95,17 @@ def _penalty(gaussians: Gaussians, extent: float, options: FitOptions) -> Array:
 
 
 def _view_loss(
-  params, probe, index, views, anchor, degree, *, draw, rep, options, capacity
+  params, probes, index, views, anchor, degree, *, draw, rep, options, capacity
 ):
   """The loss of one view, and what it says of the screen."""
   gaussians = _with_degree(rep.gaussians(params), degree)
+  offset, abs_probe = probes
   output = draw(
     gaussians,
     render.view_of(views.cameras, index),
     background=options.background,
-    screen_offset=None if options.absgrad else probe,
-    abs_probe=probe if options.absgrad else None,
+    screen_offset=offset,
+    abs_probe=abs_probe,
     capacity=capacity,
     backend=options.backend,
     blur=options.blur,
@@ -125,21 +129,27 @@ def _view_loss(
 
 
 def _batch_gradient(
-  params, indices, views, anchor, degree, *, batch_size, rep, **drawing
+  params, indices, views, anchor, degree, *, batch_size, rep, options, **drawing
 ):
   """Sums loss, gradient and statistics over this device's share of views."""
   num = rep.gaussians(params).means.shape[0]
-  loss_of = functools.partial(_view_loss, rep=rep, **drawing)
+  loss_of = functools.partial(_view_loss, rep=rep, options=options, **drawing)
   value_and_grad = jax.value_and_grad(loss_of, argnums=(0, 1), has_aux=True)
   half = 0.5 * jnp.asarray([views.cameras.width, views.cameras.height])
+  # Sums over pixels cost more: they are made for those who ask.
+  is_absolute = options.absgrad or rep.sums_absolute
+  probes = jnp.zeros((num, 2)), jnp.zeros((num, 2)) if is_absolute else None
 
   def one(total, index):
     (loss, (drawn, slots, error)), (gradient, screen) = value_and_grad(
-      params, jnp.zeros((num, 2)), index, views, anchor, degree
+      params, probes, index, views, anchor, degree
     )
     # The loss is a mean over the batch, so undo that for the statistics.
+    moved, absolute = (jnp.zeros(2) if x is None else half * x for x in screen)
+    chosen = absolute if options.absgrad else moved
     stats = density.ScreenStats(
-      gradient=jnp.linalg.norm(screen * half, axis=-1) * drawn,
+      gradient=jnp.linalg.norm(chosen, axis=-1) * drawn,
+      absolute=jnp.sum(absolute, axis=-1) * drawn,
       count=drawn.astype(jnp.float32),
     )
     loss, error, gradient = jax.tree.map(
@@ -181,7 +191,7 @@ def compiled(
       makes over the one it takes.
   """
   optimizer = optax.with_extra_args_support(
-    rep.optimizer(extent, options.num_steps)
+    rep.optimizer(options.position_factor * extent, options.num_steps)
   )
   replicated, split = PartitionSpec(), PartitionSpec('views')
   num_shards = hosts.num_shards(mesh)

@@ -6,7 +6,7 @@ moves on. Never injected, it samples exactly as the plain sampler.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -14,15 +14,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from sr3d_jax import samplers
-from sr3d_jax.types import Array, SRPrior, Views
+from sr3d_jax.types import Array, Camera, SRPrior, Views
 
 CHOICES = {
-  'noise': ('independent', 'shared', 'none'),
+  'noise': ('independent', 'shared', 'none', 'splatted', 'warped'),
   'state': ('carried', 'stale'),
   'update': ('eps', 'implied'),
   'encode': ('mode', 'sample'),
   'quantise': ('float', 'trunc'),
 }
+OF_SCENE = ('splatted', 'warped')  # noise that a scene must be there for
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,8 +39,9 @@ class State:
     posterior: mean and standard deviation of the latents of `coarse`, both
       [P, H / f, W / f, C].
     features: of `coarse`, for the decoder.
-    first: the sampler's state at the start.
-    sampler: the sampler's state now.
+    first: the sampler's state at the start; None while its noise, a scene's,
+      is unknown.
+    sampler: the sampler's state now; likewise.
     believed: estimate [P, H / f, W / f, C] of the clean latents, and the noise
       or None for the one that x and the estimate imply; None at the start.
   """
@@ -49,8 +51,8 @@ class State:
   coarse: Array
   posterior: tuple[Array, Array]
   features: Any
-  first: samplers.State
-  sampler: samplers.State
+  first: samplers.State | None
+  sampler: samplers.State | None
   believed: tuple[Array, Array | None] | None = None
 
 
@@ -66,6 +68,8 @@ def make(
   update: str = 'eps',
   encode: str = 'mode',
   quantise: str = 'float',
+  at_once: bool = False,
+  fields: Mapping[str, Callable] | None = None,
 ) -> SRPrior:
   """Makes a prior of a latent diffusion model.
 
@@ -77,7 +81,7 @@ def make(
     fidelity: how far the decoder looks at the coarse picture, 0 to 1; of all
       steps, or of each.
     noise: 'shared' starts all views from the same; 'none' from none at all, for
-      a network that guesses at once.
+      a network that guesses at once; one of `OF_SCENE` from what `fields` make.
     state: 'stale' moves all views on from the noise that the last one started
       from, as published; 'carried' each from where it is.
     update: whether to move on with the noise that the network saw, 'eps', or
@@ -85,12 +89,17 @@ def make(
     encode: whether latents are the mean of their distribution or drawn from it.
     quantise: 'trunc' cuts what is shown to 8 bits and rounds what is injected,
       as published.
+    at_once: whether all steps of the sampler are one of the prior, which saves
+      decoding what nobody asks for.
+    fields: {word of `OF_SCENE`: (key, gaussians, cameras, channels) -> noise
+      [V, H / f, W / f, C]}.
   """
   _check_choices(
     noise=noise, state=state, update=update, encode=encode, quantise=quantise
   )
   timesteps = sampler.timesteps
   num_steps = len(timesteps)
+  field = fields[noise] if noise in OF_SCENE else None
   fidelities = _each('fidelity', fidelity, num_steps)
 
   def begin(params, key, views: Views) -> State:
@@ -99,14 +108,36 @@ def make(
     posterior, features = parts.encode(params, coarse)
     draw, start = jax.random.split(key)
     latents = _latents(draw, posterior, encode)
-    begun = sampler.start(_normal(start, latents.shape, noise), latents)
-    begun = jax.device_get(begun)
+    begun = None
+    if field is None:
+      begun = sampler.start(_normal(start, latents.shape, noise), latents)
+      begun = jax.device_get(begun)
     return State(
       key=draw, photos=photos, coarse=coarse, posterior=posterior,
       features=features, first=begun, sampler=begun,
     )  # fmt: skip
 
-  def step(params, key, now: State, i: int) -> tuple[State, Array]:
+  def couple(key, now: State, gaussians, cameras: Camera) -> State:
+    latents = _latents(now.key, now.posterior, encode)
+    if len(latents) != len(now.photos):
+      raise ValueError(
+        f'noise {noise!r} is of whole views, but {len(now.photos)} of them '
+        f'were cut into {len(latents)} patches: set patch=None'
+      )
+    # Latents cover what was added at the border, too.
+    height, width = now.coarse.shape[1:3]
+    cameras = dataclasses.replace(cameras, width=width, height=height)
+    height, width, channels = latents.shape[1:]
+    drawn = field(key, gaussians, cameras.at_size(width, height), channels)
+    begun = jax.device_get(sampler.start(drawn, latents))
+    return dataclasses.replace(now, first=begun, sampler=begun)
+
+  def estimated(params, key, now: State, i: int) -> State:
+    if now.sampler is None:
+      raise ValueError(
+        f'noise {noise!r} belongs to a scene, and the prior was told of none: '
+        "couple it to one, as consolidate does, or set noise='independent'"
+      )
     if i:
       now = move_on(key, now, i - 1)
     latents = _latents(jax.random.fold_in(now.key, i), now.posterior, encode)
@@ -115,12 +146,25 @@ def make(
     a = sampler.alpha_bars[i]
     eps = (x - np.sqrt(a) * estimate) / np.sqrt(1 - a)
     believed = estimate, eps.astype(np.float32) if update == 'eps' else None
+    return dataclasses.replace(now, believed=believed)
+
+  def show(params, now: State, i: int) -> Array:
     images = parts.show(
-      params, estimate, now.features, now.coarse, now.photos, fidelities[i]
-    )
+      params, now.believed[0], now.features, now.coarse, now.photos,
+      fidelities[i],
+    )  # fmt: skip
     if quantise == 'trunc':
       images = np.floor(255 * images) / 255
-    return dataclasses.replace(now, believed=believed), jnp.asarray(images)
+    return jnp.asarray(images)
+
+  def step(params, key, now: State, i: int) -> tuple[State, Array]:
+    now = estimated(params, key, now, i)
+    return now, show(params, now, i)
+
+  def all_steps(params, key, now: State, i: int) -> tuple[State, Array]:
+    for j in range(num_steps):
+      now = estimated(params, jax.random.fold_in(key, j), now, j)
+    return now, show(params, now, num_steps - 1)
 
   def move_on(key, now: State, i: int) -> State:
     estimate, eps = now.believed
@@ -141,7 +185,10 @@ def make(
     estimate = _latents(draw, posterior, encode)
     return dataclasses.replace(now, believed=(estimate, now.believed[1]))
 
-  return SRPrior(init, begin, step, inject, num_steps, scale)
+  prior = SRPrior(init, begin, step, inject, num_steps, scale)
+  if at_once:
+    prior = prior._replace(step=all_steps, num_steps=1)
+  return prior if field is None else prior._replace(couple=couple)
 
 
 def _latents(key: Array, posterior: tuple[Array, Array], encode: str) -> Array:

@@ -6,9 +6,10 @@ without or with the anchor loss; or as a section of its own, whose keys are
     prior: a word, or a section {'name': ..., ...}
     settings: what it changes of the prior's section
     representation: what it changes of the run's
-    fit: likewise
+    fit: likewise; a tuple has a value for each step of the prior
     anchor_weight: of the loss that shrinks the render to the photos
     steps: of the fit after each step of the prior; 0: it is not told of it
+    trust: in the prior's pictures, see `trust.make`
 
 Rows cost alike: a row's fits share `fit.num_steps` unless it gives `steps`.
 """
@@ -16,11 +17,13 @@ Rows cost alike: a row's fits share `fit.num_steps` unless it gives `steps`.
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from sr3d_jax import trust
 from sr3d_jax.types import Representation, SRPrior
 
 ANCHORED = '+anchor'  # ends the word of a row whose fit has the anchor loss
 KEYS = (
   'prior', 'settings', 'representation', 'fit', 'anchor_weight', 'steps',
+  'trust',
 )  # fmt: skip
 
 
@@ -31,13 +34,30 @@ class Method(NamedTuple):
   representation: Representation
   anchor_weight: float
   steps: tuple[int, ...]  # of the fit after each step of the prior
-  fit: Mapping[str, Any]  # other options of `fit`
+  fit: tuple[Mapping[str, Any], ...]  # other options of each `fit`
+  trust: Callable | None = None  # of `consolidate`
 
 
 def shares(num_steps: int, num_stages: int) -> tuple[int, ...]:
   """Splits the steps of a fit evenly; what is left over goes to the last."""
   each = num_steps // num_stages
   return (each,) * (num_stages - 1) + (num_steps - each * (num_stages - 1),)
+
+
+def staged(
+  name: str, options: Mapping[str, Any], num_stages: int
+) -> tuple[dict[str, Any], ...]:
+  """The options of each stage: a tuple among them has a value for each."""
+  for option, value in options.items():
+    if isinstance(value, tuple) and len(value) != num_stages:
+      raise ValueError(
+        f'row {name!r} must give {option} one value, or one for each of the '
+        f'{num_stages} steps of its prior, got {value}'
+      )
+  return tuple(
+    {k: v[i] if isinstance(v, tuple) else v for k, v in options.items()}
+    for i in range(num_stages)
+  )
 
 
 def make(
@@ -85,5 +105,6 @@ def make(
     build('representations', rep),
     float(section.get('anchor_weight', 0.0)),
     steps,
-    options,
+    staged(name, options, made.num_steps),
+    trust.make(section.get('trust', 'none')),
   )

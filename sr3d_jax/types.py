@@ -332,6 +332,7 @@ class Representation(NamedTuple):
   #                                      -> params, opt_state
   refresh: Callable  # (params, cameras)    -> params, what follows the cameras
   is_penalised: bool = False  # whether many and large Gaussians cost something
+  sums_absolute: bool = False  # whether refine wants `ScreenStats.absolute`
 
 
 class SRPrior(NamedTuple):
@@ -347,6 +348,8 @@ class SRPrior(NamedTuple):
   inject: Callable  # (params, state, images)   -> state believing these images
   num_steps: int
   scale: float
+  couple: Callable | None = None  # (key, state, gaussians, cameras) -> state
+  #                                     that starts from noise of the scene
 
 
 def one_shot(init: Callable, upsample: Callable, scale: float) -> SRPrior:

@@ -37,7 +37,7 @@ def _prior(scale, num_steps=1):
   )
 
 
-def _finer_views(views, prior):
+def _finer_views(views, prior, params=None, **options):
   """What each stage asks a fit to explain."""
   seen = []
   rep = Representation(*[None] * len(Representation._fields))._replace(
@@ -47,12 +47,16 @@ def _finer_views(views, prior):
   def fit(key, rep, params, finer, *, anchor, stage):
     assert anchor is views and stage == len(seen)
     seen.append(finer)
-    return params
+    return params and {'fits': params['fits'] + 1}
 
   def draw(gaussians, cameras):
-    return np.zeros((2, cameras.height, cameras.width, 3))
+    fits = gaussians['fits'] if gaussians else 0
+    return np.full((2, cameras.height, cameras.width, 3), fits)
 
-  consolidate(jax.random.key(0), prior, {}, rep, {}, views, fit=fit, draw=draw)
+  consolidate(
+    jax.random.key(0), prior, {}, rep, params or {}, views,
+    fit=fit, draw=draw, **options,
+  )  # fmt: skip
   return seen
 
 
@@ -108,3 +112,31 @@ def test_a_step_that_is_not_fitted_is_not_told_either():
     run(is_fitted=(True, True))
   with pytest.raises(ValueError, match='end with the fit'):
     run(is_fitted=(True, True, True, False))
+
+
+@pytest.mark.parametrize('own', [None, 0.5])
+def test_a_rule_of_trust_sees_the_scene_before_each_fit(own):
+  weights = own and np.full((2, HEIGHT, WIDTH), own, np.float32)
+
+  def rule(gaussians, cameras, images, renders):
+    assert images.shape == renders.shape == (2, 8, 12, 3)
+    assert cameras.width == 12
+    np.testing.assert_array_equal(renders, gaussians['fits'])
+    return np.full((2, 8, 12), 1.0 + gaussians['fits'])
+
+  views, prior = _views(weights), _prior(2.0, num_steps=3)
+  stages = _finer_views(views, prior, {'fits': 0}, trust=rule)
+  for i, finer in enumerate(stages):
+    np.testing.assert_allclose(finer.weights, (i + 1) * (own or 1.0))
+
+
+def test_a_prior_whose_noise_is_the_scenes_is_coupled_to_it():
+  heard = []
+
+  def couple(key, state, gaussians, cameras):
+    heard.append((gaussians['fits'], cameras.width, cameras.height))
+    return state
+
+  prior = _prior(2.0, num_steps=2)._replace(couple=couple)
+  _finer_views(_views(None), prior, {'fits': 0})
+  assert heard == [(0, 12, 8)]

@@ -25,6 +25,15 @@ def some(num: int, live: int, opacity: float = 0.6) -> Gaussians:
   )
 
 
+def screen_stats(gradient, absolute=0.0, count=1.0) -> density.ScreenStats:
+  gradient = jnp.asarray(gradient)
+  return density.ScreenStats(
+    gradient=gradient,
+    absolute=jnp.broadcast_to(absolute, gradient.shape),
+    count=jnp.broadcast_to(count, gradient.shape),
+  )
+
+
 @pytest.mark.parametrize('opacity', [0.05, 0.5, 0.99])
 @pytest.mark.parametrize('copies', [1, 2, 7, 20])
 def test_shared_opacity_equals_the_alternating_sum(opacity, copies):
@@ -132,9 +141,7 @@ def test_small_are_cloned_large_are_split_huge_are_pruned():
     opacity_logits=gaussians.opacity_logits,
     sh=gaussians.sh,
   )
-  stats = density.ScreenStats(
-    gradient=jnp.asarray([1.0, 2.0, 3.0, 0, 0, 0]), count=jnp.ones(6)
-  )
+  stats = screen_stats([1.0, 2.0, 3.0, 0, 0, 0])
   after, source, fresh = density.densify(
     jax.random.key(0), gaussians, stats, extent=1.0
   )
@@ -151,13 +158,72 @@ def test_small_are_cloned_large_are_split_huge_are_pruned():
 
 def test_the_hottest_come_first_when_slots_are_few():
   gaussians = some(5, 4)
-  stats = density.ScreenStats(
-    gradient=jnp.asarray([1.0, 4.0, 2.0, 3.0, 0]), count=jnp.ones(5)
-  )
+  stats = screen_stats([1.0, 4.0, 2.0, 3.0, 0])
   _, source, _ = density.densify(
     jax.random.key(0), gaussians, stats, extent=100.0
   )
   assert int(source[4]) == 1
+
+
+def _by_absolute(stats, *, num=100, live=60):
+  """Parents and outcome where the absolute gradient counts, too."""
+  before = some(num, live)
+  after, source, fresh = density.densify(
+    jax.random.key(0), before, stats, extent=10.0, by_absolute=True
+  )
+  born = np.asarray(source) != np.arange(num)
+  return set(np.asarray(source)[born].tolist()), after, source, fresh
+
+
+@pytest.mark.parametrize('passing', [0.0, 0.13, 0.4])
+def test_as_many_pass_by_absolute_gradients_as_by_the_gradient(passing):
+  rng = np.random.default_rng(0)
+  count = rng.integers(1, 5, 100).astype(np.float32)
+  gradient, absolute = rng.random((2, 100)).astype(np.float32)
+  threshold = np.quantile(gradient[:60], 1 - passing) if passing else 2.0
+  gradient *= 2e-4 / threshold
+  parents, after, source, fresh = _by_absolute(
+    screen_stats(count * gradient, count * absolute, count)
+  )
+  share = np.mean(gradient[:60] >= 2e-4)
+  least = np.quantile(absolute[:60], 1 - share)
+  expected = (gradient >= 2e-4) | (absolute >= least * (1 - 1e-6))
+  assert parents == set(np.flatnonzero(expected[:60]).tolist())
+  # Every parent has one child; the rest of the free slots stay free.
+  live = np.asarray(density.is_live(after))
+  assert live[:60].all() and live.sum() == 60 + len(parents)
+  moments = density.gather_moments({'mu': some(100, 60)}, source, fresh)['mu']
+  born = np.asarray(source) != np.arange(100)
+  assert not np.asarray(moments.means)[born].any()
+  still = ~born & ~np.asarray(fresh)
+  np.testing.assert_array_equal(
+    moments.means[still], some(100, 60).means[still]
+  )
+
+
+def test_by_absolute_gradients_the_scene_at_most_doubles_within_capacity():
+  stats = screen_stats(jnp.ones(100), jnp.arange(100.0))
+  parents, after, *_ = _by_absolute(stats, live=30)
+  assert parents == set(range(30))
+  assert int(jnp.sum(density.is_live(after))) == 60
+  parents, after, *_ = _by_absolute(stats, live=90)
+  assert parents <= set(range(90)) and len(parents) == 10
+  assert density.is_live(after).all()
+
+
+def test_what_no_view_drew_calls_for_nothing():
+  parents, after, *_ = _by_absolute(density.empty_stats(100))
+  assert not parents
+  assert int(jnp.sum(density.is_live(after))) == 60
+
+
+def test_of_the_few_slots_those_farthest_past_their_threshold_take_first():
+  # Of 8, two pass by the gradient, so that two pass by the absolute one: 5, 6.
+  gradient = 2e-4 * jnp.asarray([3, 2, 0, 0, 0, 0, 0, 0, 0, 0])
+  absolute = jnp.asarray([0, 0, 0, 0, 0, 10, 40, 0, 0, 0])
+  stats = screen_stats(gradient, absolute)
+  parents, *_ = _by_absolute(stats, num=10, live=8)
+  assert 6 in parents and len(parents) == 2
 
 
 def test_moments_move_with_their_gaussians_and_restart_where_fresh():

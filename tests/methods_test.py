@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import pytest
 
-from sr3d_jax import methods
+from sr3d_jax import methods, trust
 
 
 class _Prior(NamedTuple):
@@ -45,7 +45,7 @@ def test_a_row_changes_what_it_names_and_nothing_else():
   kind, section = made.representation
   assert kind == 'representations'
   assert section == {'name': 'gaussians', 'capacity': 7}
-  assert made.fit == {'chunk': 2}
+  assert made.fit == ({'chunk': 2},) * 4
   assert made.anchor_weight == 0.5
 
 
@@ -73,3 +73,20 @@ def test_a_step_may_pass_unheard():
 def test_what_does_not_fit_is_said(section, words):
   with pytest.raises(ValueError, match=words):
     _make(section)
+
+
+def test_a_tuple_has_a_value_for_each_fit():
+  window = {'refine_stop': (350, 350, 0, 0), 'chunk': 25}
+  stages = _make({'prior': 'diffusion', 'fit': window}).fit
+  assert [stage['refine_stop'] for stage in stages] == [350, 350, 0, 0]
+  assert all(stage['chunk'] == 25 for stage in stages)
+  with pytest.raises(ValueError, match='must give refine_stop one value, or'):
+    _make({'prior': 'diffusion', 'fit': {'refine_stop': (350, 0)}})
+
+
+def test_a_row_names_its_trust():
+  rule = {'name': 'residual', 'sigma': 1.0}
+  made = _make({'prior': 'diffusion', 'trust': rule})
+  assert made.trust.func is trust.residual
+  assert made.trust.keywords == {'sigma': 1.0}
+  assert _make({'prior': 'diffusion'}).trust is None

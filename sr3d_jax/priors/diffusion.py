@@ -10,7 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from sr3d_jax import diffusion, latent_prior, latent_views, samplers
+from sr3d_jax import (
+  diffusion,
+  latent_prior,
+  latent_views,
+  noise_fields,
+  samplers,
+)
 from sr3d_jax.io import bundles, paths
 from sr3d_jax.io import weights as weight_files
 from sr3d_jax.models import autoencoder as autoencoders
@@ -134,6 +140,7 @@ def make(
   update: str = 'eps',
   encode: str = 'mode',
   quantise: str = 'float',
+  at_once: bool = False,
   color: str = 'wavelet',
   fidelity: float | Sequence[float] = 0.5,
   back_projections: int = 0,
@@ -160,6 +167,7 @@ def make(
     update: likewise.
     encode: likewise.
     quantise: likewise.
+    at_once: likewise.
     color: what gives the result the coarse picture's colours, see
       `latent_views.make`.
     fidelity: see `latent_prior.make`.
@@ -196,6 +204,8 @@ def make(
     update=update,
     encode=encode,
     quantise=quantise,
+    at_once=at_once,
+    fields=noise_fields.FIELDS,
   )
 
 

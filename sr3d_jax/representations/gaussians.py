@@ -1,9 +1,9 @@
 """Plain 3D Gaussians as a `Representation`: nothing stands between them and us.
 
-Density control is `mcmc` (relocation, noise; Kheradmand et al. 2024) or
-`classic` (clone, split, prune, reset; Kerbl et al. 2023), both at a fixed
-capacity; the former alone is penalised. Drawing applies Mip-Splatting's 3D
-filter of the cameras last seen.
+Density control is `mcmc` (relocation, noise; Kheradmand et al. 2024), `classic`
+(clone, split, prune, reset; Kerbl et al. 2023) or `gof` (the same by absolute
+gradients, too, and without reset), all at a fixed capacity; the first alone is
+penalised. Drawing applies Mip-Splatting's 3D filter of the cameras last seen.
 """
 
 import dataclasses
@@ -22,6 +22,7 @@ from sr3d_jax.types import Array, Camera, Gaussians, Representation, Scene
 
 TINY = {'capacity': 64, 'sh_degree': 1}
 
+RESET_EVERY = {'classic': 3000, 'gof': 0}  # steps; as released
 NUM_NEIGHBOURS = 3  # that set the first size of a Gaussian
 
 
@@ -182,7 +183,7 @@ def make(
   growth: float = 1.05,
   noise: float = optim.NOISE_SCALE,
   gradient_threshold: float = 2e-4,
-  reset_every: int = 3000,
+  reset_every: int | None = None,
   rates: dict[str, Any] | None = None,
 ) -> Representation:
   """Makes the representation.
@@ -190,23 +191,29 @@ def make(
   Args:
     capacity: number of slots N.
     sh_degree: of the colours, 0 to 3.
-    density_control: 'mcmc', 'classic', or 'none'.
+    density_control: 'mcmc', 'classic', 'gof', or 'none'.
     init_opacity: of the first Gaussians.
     init_scale: of the first Gaussians, in nearest-neighbour distances.
     filter3d: whether the 3D smoothing filter follows the training cameras.
     growth: (mcmc) factor on the live count at each refinement.
     noise: (mcmc) scale of the exploration noise; 0 for none.
-    gradient_threshold: (classic) mean screen gradient that calls for more.
-    reset_every: (classic) steps between opacity resets; 0 for none.
+    gradient_threshold: (classic, gof) mean screen gradient, in normalised
+      device coordinates, that calls for more.
+    reset_every: (classic, gof) steps between opacity resets; huge Gaussians go
+      after the first. 0 for none of either; None: `RESET_EVERY`.
     rates: learning rates that differ from `optim.gaussian_rates`.
   """
+  if reset_every is None:
+    reset_every = RESET_EVERY.get(density_control, 0)
+  classic = functools.partial(
+    _refine_classic,
+    reset_every=reset_every,
+    gradient_threshold=gradient_threshold,
+  )
   refinements = {
     'mcmc': functools.partial(_refine_mcmc, growth=growth),
-    'classic': functools.partial(
-      _refine_classic,
-      reset_every=reset_every,
-      gradient_threshold=gradient_threshold,
-    ),
+    'classic': classic,
+    'gof': functools.partial(classic, by_absolute=True),
     'none': lambda key, params, opt_state, *rest: (params, opt_state),
   }
   if density_control not in refinements:
@@ -232,4 +239,5 @@ def make(
     refine=refinements[density_control],
     refresh=_refresh if filter3d else lambda params, cameras: params,
     is_penalised=density_control == 'mcmc',
+    sums_absolute=density_control == 'gof',
   )

@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sr3d_jax import samplers
+from sr3d_jax import noise_fields, samplers
 from sr3d_jax.diffusion import timesteps
 from sr3d_jax.priors import diffusion
-from sr3d_jax.types import Views
+from sr3d_jax.types import Camera, Views
 
 KEY = jax.random.key(3)
 PHOTOS = np.random.default_rng(0).random((2, 8, 9, 3), np.float32)
@@ -76,6 +76,13 @@ def test_never_injected_it_is_the_plain_sampler(params, update):
   np.testing.assert_allclose(shown[-1], np.clip(images, 0, 1), atol=2e-4)
 
 
+def test_all_steps_may_be_one(params):
+  steps, _ = _run(_make(eta=0.0), params)
+  once, _ = _run(_make(eta=0.0, at_once=True), params)
+  assert len(once) == 1
+  np.testing.assert_array_equal(once[0], steps[-1])
+
+
 def test_what_is_injected_is_believed(params):
   prior = _make(eta=0.0)
   gray = jnp.full((2, 32, 36, 3), 0.5)
@@ -114,6 +121,37 @@ def test_shared_noise_starts_all_views_alike(params):
   np.testing.assert_array_equal(*shared.sampler.x)
   alone = _make(noise='independent').begin(params, KEY, same)
   assert not np.allclose(*alone.sampler.x)
+
+
+def test_noise_of_a_scene_waits_for_the_scene(params, monkeypatch):
+  asked = []
+
+  def field(key, gaussians, cameras, channels):
+    asked.append((gaussians, cameras.width, cameras.height, cameras.focal[0]))
+    return np.full((2, cameras.height, cameras.width, channels), 0.5)
+
+  monkeypatch.setitem(noise_fields.FIELDS, 'warped', field)
+  prior = _make(noise='warped', scale=2.5)
+  state = prior.begin(params, KEY, VIEWS)
+  with pytest.raises(ValueError, match="noise 'warped' belongs to a scene"):
+    prior.step(params, KEY, state, 0)
+  cameras = Camera(
+    world_to_cam=jnp.stack([jnp.eye(4)] * 2),
+    focal=jnp.full((2, 2), 8.0),
+    center=jnp.full((2, 2), 10.0),
+    width=22,
+    height=20,
+  )
+  state = prior.couple(KEY, state, 'scene', cameras)
+  # The pictures are padded to 24 columns; a latent has 4 x 4 of their pixels.
+  ((scene, width, height, focal),) = asked
+  assert (scene, width, height) == ('scene', 6, 5)
+  np.testing.assert_allclose(focal, 2.0)
+  _, net = diffusion.build(**diffusion.TINY['sizes'])
+  a = prior_levels(net)[0]
+  wanted = np.sqrt(a) * state.posterior[0] + 0.5 * np.sqrt(1 - a)
+  np.testing.assert_allclose(state.sampler.x, wanted, atol=1e-5)
+  assert _make(noise='shared').couple is None
 
 
 def test_latents_that_are_drawn_differ_from_their_mean(params):
