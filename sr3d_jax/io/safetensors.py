@@ -81,10 +81,13 @@ def save(
   """Writes arrays and their metadata; the file appears whole or not at all."""
   whole = {name: np.asarray(a, order='C') for name, a in arrays.items()}
   with replacing(path) as part:
+    part.touch()
+    mode = part.stat().st_mode  # as other files; the library says 0600
     try:
       save_file(whole, part, metadata)
     except SafetensorError as error:
       raise OSError(None, str(error)) from error
+    part.chmod(mode)
 
 
 def _header(path: Path) -> dict[str, Any]:

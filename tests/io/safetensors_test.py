@@ -47,6 +47,12 @@ def test_save_then_load_is_identity(file):
   assert np.asarray(found['b.weight'], np.float32).dtype == np.float32
 
 
+def test_a_file_is_readable_by_whom_other_files_are(file):
+  other = file.with_name('other')
+  other.touch()
+  assert file.stat().st_mode == other.stat().st_mode
+
+
 def test_arrays_are_read_when_they_are_asked_for(file):
   found, _ = safetensors.load(file)
   file.unlink()
