@@ -40,9 +40,13 @@ def attend(q: Array, k: Array, v: Array, block: int | None = None) -> Array:
     return jnp.einsum('bhqk,bkhd->bqhd', weights, v)
   queries = jnp.moveaxis(_blocks(q, block), 1, 0)
   keys, values = _blocks(k, block), _blocks(v, block)
-  rows = jax.lax.map(
-    lambda rows: _attend_rows(rows, keys, values, k.shape[1]), queries
-  )
+
+  # what it does is done anew for the gradient: kept, it would fill the memory
+  @jax.checkpoint
+  def attend_rows(rows):
+    return _attend_rows(rows, keys, values, k.shape[1])
+
+  rows = jax.lax.map(attend_rows, queries)
   whole = jnp.moveaxis(rows, 0, 1).reshape(q.shape[0], -1, *q.shape[2:])
   return whole[:, : q.shape[1]].astype(v.dtype)
 
@@ -66,7 +70,12 @@ def _block(shape: tuple[int, ...], num_keys: int) -> int:
 
 
 def _blocks(x: Array, block: int) -> Array:
-  """Cuts [B, N, heads, D] into [B, blocks, block, heads, D], zeros added."""
+  """Cuts [B, N, heads, D] into [B, blocks, block, heads, D], zeros added.
+
+  There are as few blocks as a bound on their size permits, all alike.
+  """
+  number = -(-x.shape[1] // block)
+  block = -(-x.shape[1] // number)
   x = jnp.pad(x, [(0, 0), (0, -x.shape[1] % block), (0, 0), (0, 0)])
   return x.reshape(x.shape[0], -1, block, *x.shape[2:])
 
@@ -79,8 +88,7 @@ def _attend_rows(q: Array, keys: Array, values: Array, num_keys: int) -> Array:
   """
   block = keys.shape[2]
 
-  # scores are computed anew for the gradient: kept, they would fill the memory
-  @jax.checkpoint
+  @jax.checkpoint  # here too, or all blocks' scores are kept
   def meet(carry, each):
     largest, total, mixed = carry
     k, v, first = each

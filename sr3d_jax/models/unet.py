@@ -211,7 +211,7 @@ def _check_widths(
   channels: Sequence[int], groups: int, heads: Sequence[int]
 ) -> None:
   for width, number in zip(channels, heads):
-    if width % groups or width % number:
+    if width % groups or number < 1 or width % number:
       raise ValueError(
         f'block_out_channels has {width}, which norm_num_groups {groups} and '
         f'attention_head_dim {number} must divide'

@@ -6,6 +6,14 @@ from typing import Any
 from sr3d_jax.models import unet
 
 OURS = ('map_channels', 'dtype', 'remat')  # that no config.json has
+# diffusers' own, where they are not those of `unet.make`
+DEFAULTS = {
+  'attention_head_dim': 8,
+  'cross_attention_dim': 1280,
+  'use_linear_projection': False,
+}
+# what may be a list in diffusers, and is one number here
+NUMBERS = ('cross_attention_dim', 'layers_per_block', 'norm_num_groups')
 # what may only say one thing here
 FIXED = {
   'act_fn': 'silu',
@@ -67,4 +75,9 @@ def options(config: Mapping[str, Any]) -> dict[str, Any]:
         f'the config has {key} = {asked[key]!r}: this UNet only does '
         f'{FIXED[key]!r}'
       )
-  return {key: asked[key] for key in known if key in asked}
+  for key in NUMBERS:
+    if not isinstance(asked.get(key, 0), int):
+      raise ValueError(
+        f'the config has {key} = {asked[key]!r}: this UNet wants one number'
+      )
+  return DEFAULTS | {key: asked[key] for key in known if key in asked}

@@ -92,9 +92,7 @@ def test_an_array_in_old_and_new_words_is_refused(tmp_path):
 
 def test_a_config_is_of_the_class_that_is_wanted(tmp_path):
   path = tmp_path / 'config.json'
-  with pytest.raises(
-    FileNotFoundError, match=r'is no .*config\.json: name'
-  ):
+  with pytest.raises(FileNotFoundError, match=r'is no .*config\.json: name'):
     diffusers_folder.config(tmp_path, CLASSES)
   path.write_text('{"_class_name": "AutoencoderKL", "act_fn": "silu"}')
   assert diffusers_folder.config(tmp_path, CLASSES)['act_fn'] == 'silu'
