@@ -14,7 +14,7 @@ import numpy as np
 
 from sr3d_jax import metrics, similarity, view_consistency
 from sr3d_jax import niqe as niqe_lib
-from sr3d_jax.io import pristine
+from sr3d_jax.io import paths, pristine
 from sr3d_jax.render import render_each
 from sr3d_jax.types import Array, Camera, Gaussians, Scene, Views
 
@@ -53,7 +53,7 @@ def prepare(measures: Iterable[str], scene: Scene) -> Callable:
     scene: with the test views at the size that is drawn, or less.
 
   Returns:
-    `evaluate` but for its last three options.
+    `evaluate` but for what it chooses.
   """
   measures = tuple(measures)
   unknown = [name for name in measures if name not in MEASURES]
@@ -62,23 +62,42 @@ def prepare(measures: Iterable[str], scene: Scene) -> Callable:
       f'measures must be some of {", ".join(MEASURES)}, got '
       f'{", ".join(unknown)}'
     )
-  cameras, model, pairs = scene.test.cameras, None, ()
+  cameras, model, others, pairs = scene.test.cameras, None, None, ()
   if 'ms_ssim' in measures:
     similarity.check_ms_ssim_size(cameras.height, cameras.width)
   if 'niqe' in measures:
     niqe_lib.check_size(cameras.height, cameras.width)
-    model = pristine.load()
+    model = pristine.load(paths.data_path(pristine.PATH))
   if 'consistency' in measures:
-    pairs = view_consistency.pairs(cameras, scene.points)
-    if not pairs:
-      raise ValueError(
-        f'no two of {len(scene.test_names)} test views see half of '
-        f'{len(scene.points)} points alike: leave consistency out of the '
-        'measures, or hold out views that are closer'
-      )
+    others, pairs = _neighbours(scene)
   return functools.partial(
-    evaluate, measures=measures, model=model, pairs=tuple(pairs)
+    evaluate, measures=measures, model=model, others=others, pairs=pairs
   )
+
+
+def _neighbours(scene: Scene) -> tuple[Camera, tuple[tuple[int, int], ...]]:
+  """Pairs each test view with the nearest view, of test and training.
+
+  Returns:
+    The training cameras that are partners, at the size of the test views, and
+    pairs of indices into test cameras and these.
+  """
+  tests = scene.test.cameras
+  trains = scene.train.cameras.at_size(tests.width, tests.height)
+  both = jax.tree.map(lambda *x: np.concatenate(x), tests, trains)
+  num = len(scene.test_names)
+  found = view_consistency.partners(both, scene.points)[:num]
+  if not np.any(found >= 0):
+    raise ValueError(
+      f'none of {num} test views sees half of {len(scene.points)} points as '
+      'another view does: leave consistency out of the measures, or hold out '
+      'views that are closer'
+    )
+  used = np.unique(found[found >= num])
+  places = {int(x): num + i for i, x in enumerate(used)}
+  pairs = [(i, places.get(int(x), int(x))) for i, x in enumerate(found)]
+  others = jax.tree.map(lambda x: x[used], both)
+  return others, tuple(pair for pair in pairs if pair[1] >= 0)
 
 
 def evaluate(
@@ -90,6 +109,7 @@ def evaluate(
   coarse: Views | None = None,
   measures: tuple[str, ...] = DEFAULT,
   model: tuple[np.ndarray, np.ndarray] | None = None,
+  others: Camera | None = None,
   pairs: tuple[tuple[int, int], ...] = (),
   **drawing: Any,
 ) -> tuple[np.ndarray, dict[str, dict[str, float]]]:
@@ -106,35 +126,52 @@ def evaluate(
     measures: names in `MEASURES`; what needs a truth or coarse photos is
       measured where those are.
     model: mean and covariance of `niqe`, where that is measured.
-    pairs: of `view_consistency.pairs`, where 'consistency' is measured.
+    others: [U] further cameras that the views are compared with, where
+      'consistency' is measured.
+    pairs: which of the V + U views are compared then.
     **drawing: of `render_views`.
 
   Returns:
     The renders [V, H, W, 3] in [0, 1], and {name: {metric: value}}; a view
     without a trusted pixel has none of the metrics that compare.
   """
-  shape = (len(names), cameras.height, cameras.width)
-  images = np.zeros((*shape, 3), np.float32)
-  surfaces = np.zeros(shape, np.float32)
+  if pairs and others is not None:
+    others = others.at_size(cameras.width, cameras.height)
+    drawn = jax.tree.map(lambda *x: jnp.concatenate(x), cameras, others)
+  else:
+    drawn = cameras
+  images, surfaces = _draw(gaussians, drawn, **drawing)
   per_view: dict[str, dict[str, float]] = {}
-  for i, output in enumerate(render_each(gaussians, cameras, **drawing)):
-    images[i] = np.clip(output.image, 0.0, 1.0)
-    surfaces[i] = view_consistency.surface(output.depth, output.alpha)
-    per_view[names[i]] = _compare(
+  for i, name in enumerate(names):
+    per_view[name] = _compare(
       images[i], _photo(truth, i), _photo(coarse, i), measures
     )
     if 'niqe' in measures:
       value = float(niqe_lib.niqe(images[i], *model))
-      per_view[names[i]] |= {'niqe': value} if np.isfinite(value) else {}
+      per_view[name] |= {'niqe': value} if np.isfinite(value) else {}
   scale = 1.0 if coarse is None else cameras.width / coarse.cameras.width
-  for i, agreement in view_consistency.score(
-    images, surfaces, cameras, pairs, scale=scale
-  ).items():
-    per_view[names[i]]['consistency'] = agreement['psnr']
-    per_view[names[i]]['covisible'] = agreement['visible']
+  agreements = view_consistency.score(
+    images, surfaces, drawn, pairs, scale=scale
+  )
+  for i in agreements.keys() & set(range(len(names))):
+    per_view[names[i]]['consistency'] = agreements[i]['psnr']
+    per_view[names[i]]['covisible'] = agreements[i]['visible']
     if coarse is not None:  # else nobody knows what detail is
-      per_view[names[i]]['detail_error'] = agreement['detail_error']
-  return images, per_view
+      per_view[names[i]]['detail_error'] = agreements[i]['detail_error']
+  return images[: len(names)], per_view
+
+
+def _draw(
+  gaussians: Gaussians, cameras: Camera, **drawing: Any
+) -> tuple[np.ndarray, np.ndarray]:
+  """Images [V, H, W, 3] in [0, 1] and surfaces [V, H, W], on the host."""
+  shape = (cameras.world_to_cam.shape[0], cameras.height, cameras.width)
+  images = np.zeros((*shape, 3), np.float32)
+  surfaces = np.zeros(shape, np.float32)
+  for i, output in enumerate(render_each(gaussians, cameras, **drawing)):
+    images[i] = np.clip(output.image, 0.0, 1.0)
+    surfaces[i] = view_consistency.surface(output.depth, output.alpha)
+  return images, surfaces
 
 
 def _compare(

@@ -22,6 +22,7 @@ from sr3d_jax.types import Array, Camera, only_pinholes
 
 MIN_ALPHA = 0.5  # what is drawn more faintly is no surface
 TOLERANCE = 0.02  # of the depth, by which two views may differ on a surface
+MAX_SHIFT = 1.0  # px, by which they may: detail is not compared beside itself
 
 
 class Agreement(NamedTuple):
@@ -53,25 +54,29 @@ def warp(
   target: tuple[Array, Camera],
   *,
   tolerance: float = TOLERANCE,
+  max_shift: float = MAX_SHIFT,
 ) -> tuple[Array, Array]:
   """Shows the source's picture as the target's camera sees it.
 
   Each of the target's pixels is lifted to its surface and looked up in the
   source, by bicubic interpolation. It is visible if the source sees a surface
-  there at the depth that the point has.
+  there at the depth that the point has, and if what it sees lies in the target
+  where the pixel is.
 
   Args:
     pictures: [H, W, C] of the source.
     source: its surface [H, W] and camera.
     target: likewise.
     tolerance: relative difference of depths that is the same surface.
+    max_shift: px in the target that this difference may make.
 
   Returns:
     [H, W, C] of the target's size, and [H, W] bool, which of it is visible.
   """
   source_surface, source_camera = source
   target_surface, target_camera = target
-  points = _lift(target_surface, target_camera)
+  own_pixels = _pixels(target_camera)
+  points = _lift(own_pixels, target_surface, target_camera)
   move = jnp.matmul(
     source_camera.world_to_cam,
     geometry.invert_pose(target_camera.world_to_cam),
@@ -79,16 +84,18 @@ def warp(
   )
   points = jnp.matmul(points, move[:3, :3].T, precision='highest') + move[:3, 3]
   depth = points[..., 2]
-  is_ahead = (target_surface > 0) & (depth > 0)
-  slopes = points[..., :2] / jnp.where(is_ahead, depth, 1.0)[..., None]
-  pixels = slopes * source_camera.focal + source_camera.center
+  pixels = _project(points, source_camera)
   columns, rows = pixels[..., 0], pixels[..., 1]
   size = jnp.asarray([source_camera.width, source_camera.height])
   is_inside = jnp.all((pixels >= 0) & (pixels <= size), axis=-1)
   seen = sampling.bilinear(source_surface[..., None], rows, columns)[..., 0]
-  visible = jnp.abs(seen - depth) <= tolerance * depth
+  visible = (target_surface > 0) & (depth > 0) & is_inside
+  visible &= jnp.abs(seen - depth) <= tolerance * depth
+  met = points * (seen / jnp.where(depth > 0, depth, 1.0))[..., None]
+  met = jnp.matmul(met - move[:3, 3], move[:3, :3], precision='highest')
+  shift = jnp.linalg.norm(_project(met, target_camera) - own_pixels, axis=-1)
   warped = sampling.bicubic(pictures, rows, columns)
-  return warped, visible & is_ahead & is_inside
+  return warped, visible & (shift <= max_shift)
 
 
 @functools.partial(jax.jit, static_argnames=('scale',))
@@ -99,6 +106,7 @@ def compare(
   *,
   scale: float,
   tolerance: float = TOLERANCE,
+  max_shift: float = MAX_SHIFT,
 ) -> Agreement:
   """Warps one picture into another and measures what differs.
 
@@ -110,6 +118,7 @@ def compare(
       detail is what a Gaussian takes away that halves the coarse grid's
       highest frequency.
     tolerance: of `warp`.
+    max_shift: of `warp`.
 
   Returns:
     Scalars.
@@ -117,7 +126,9 @@ def compare(
   sigma = scale * math.sqrt(2 * math.log(2)) / math.pi
   bands = [jnp.stack([x, x - image.gaussian_blur(x, sigma)]) for x in images]
   pictures = jnp.concatenate(list(bands[0]), axis=-1)
-  warped, visible = warp(pictures, source, target, tolerance=tolerance)
+  warped, visible = warp(
+    pictures, source, target, tolerance=tolerance, max_shift=max_shift
+  )
   warped = jnp.stack(jnp.split(warped, 2, axis=-1))
 
   def mean(x: Array) -> Array:
@@ -136,13 +147,13 @@ def compare(
   )
 
 
-def pairs(
+def partners(
   cameras: Camera, points: np.ndarray, *, min_overlap: float = 0.5
-) -> list[tuple[int, int]]:
+) -> np.ndarray:
   """Finds which views to compare, the same for all that is drawn of a scene.
 
-  Each view is paired with the nearest one that shares its content: of the
-  points that the two see, both see enough. Nothing hides a point here.
+  The partner is the nearest view that shares the content: of the points that
+  the two see, both see enough. Nothing hides a point here.
 
   Args:
     cameras: [V], pinholes.
@@ -150,7 +161,7 @@ def pairs(
     min_overlap: share of points seen by both, of those seen by either alone.
 
   Returns:
-    (lower, higher) indices, sorted; views without a partner are in none.
+    [V] indices; -1 for a view without a partner.
   """
   cameras = jax.tree.map(np.asarray, only_pinholes(cameras, 'view consistency'))
   seen = [_sees(camera, np.asarray(points)) for camera in _each(cameras)]
@@ -161,19 +172,19 @@ def pairs(
   away = np.linalg.norm(places[:, None] - places, axis=-1)
   np.fill_diagonal(overlap, 0)
   away = np.where(overlap >= min_overlap, away, np.inf)
-  nearest = enumerate(np.argmin(away, axis=1)) if len(away) else ()
-  found = {(a, int(b)) for a, b in nearest if np.isfinite(away[a, b])}
-  return sorted({(min(pair), max(pair)) for pair in found})
+  if not len(away):
+    return np.zeros(0, int)
+  return np.where(np.isfinite(away.min(1)), np.argmin(away, axis=1), -1)
 
 
 def score(
   images: np.ndarray,
   surfaces: np.ndarray,
   cameras: Camera,
-  chosen: Iterable[tuple[int, int]],
+  pairs: Iterable[tuple[int, int]],
   *,
   scale: float,
-  tolerance: float = TOLERANCE,
+  **limits: float,
 ) -> dict[int, dict[str, float]]:
   """Compares each pair both ways.
 
@@ -181,9 +192,9 @@ def score(
     images: [V, H, W, 3], renders or anything else of that size.
     surfaces: [V, H, W] of the scene that says where they look.
     cameras: [V].
-    chosen: of `pairs`.
+    pairs: indices of views, as of `partners`; each counts once.
     scale: of `compare`.
-    tolerance: of `warp`.
+    **limits: of `compare`.
 
   Returns:
     {view: {field of `Agreement`: value}}: means over what is warped into it.
@@ -192,14 +203,14 @@ def score(
   _check(images, surfaces, cameras)
   views = list(_each(cameras))
   found: dict[int, list[Agreement]] = {}
-  for pair in chosen:
+  for pair in sorted({(min(pair), max(pair)) for pair in pairs}):
     for a, b in (pair, pair[::-1]):
       agreement = compare(
         (images[a], images[b]),
         (surfaces[a], views[a]),
         (surfaces[b], views[b]),
         scale=scale,
-        tolerance=tolerance,
+        **limits,
       )
       if agreement.visible > 0:
         found.setdefault(b, []).append(agreement)
@@ -212,13 +223,27 @@ def score(
   }
 
 
-def _lift(depths: Array, camera: Camera) -> Array:
-  """[H, W, 3] of each pixel's centre in the camera's own axes."""
-  rows = jnp.arange(camera.height)[:, None] + 0.5
-  columns = jnp.arange(camera.width) + 0.5
-  x = (columns - camera.center[0]) / camera.focal[0]
-  y = (rows - camera.center[1]) / camera.focal[1]
-  return jnp.stack([x * depths, y * depths, depths], axis=-1)
+def _pixels(camera: Camera) -> Array:
+  """[H, W, 2] centres of the pixels, columns first."""
+  columns, rows = jnp.meshgrid(
+    jnp.arange(camera.width) + 0.5, jnp.arange(camera.height) + 0.5
+  )
+  return jnp.stack([columns, rows], axis=-1)
+
+
+def _lift(pixels: Array, depths: Array, camera: Camera) -> Array:
+  """[H, W, 3] of pixels [H, W, 2] at depths [H, W], in the camera's axes."""
+  slopes = (pixels - camera.center) / camera.focal
+  return (
+    jnp.concatenate([slopes, jnp.ones_like(slopes[..., :1])], -1)
+    * (depths[..., None])
+  )
+
+
+def _project(points: Array, camera: Camera) -> Array:
+  """[H, W, 2] px of points [H, W, 3] ahead; anything for others."""
+  depth = jnp.where(points[..., 2:] > 0, points[..., 2:], 1.0)
+  return points[..., :2] / depth * camera.focal + camera.center
 
 
 def _sees(camera: Camera, points: np.ndarray) -> np.ndarray:

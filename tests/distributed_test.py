@@ -149,10 +149,9 @@ def free_port() -> int:
     return probe.getsockname()[1]
 
 
-def start(*command, devices=1, optimise=True):
+def start(*command, devices=1):
   flags = f'--xla_force_host_platform_device_count={devices}'
-  if not optimise:
-    flags += ' --xla_backend_optimization_level=0'  # compiles in half the time
+  flags += ' --xla_backend_optimization_level=0'  # compiles in half the time
   return subprocess.Popen(
     [sys.executable, *map(str, command)],
     env=os.environ | {'XLA_FLAGS': flags, 'JAX_PLATFORMS': 'cpu'},
@@ -206,9 +205,7 @@ def test_two_hosts_fit_what_one_fits_with_two_devices(tmp_path):
 def shares(request):
   if request.param == 'cpu' and native.missing():
     pytest.skip(native.missing())
-  codes, out, errors = finish(
-    start('-c', SHARES, request.param, devices=8, optimise=False)
-  )
+  codes, out, errors = finish(start('-c', SHARES, request.param, devices=8))
   assert codes == [0], errors
   return json.loads(out[0]) | {'backend': request.param}
 

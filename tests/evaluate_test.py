@@ -118,5 +118,5 @@ def test_what_cannot_be_measured_is_said_before_the_fit(monkeypatch, tmp_path):
   cameras = dataclasses.replace(_truth().cameras, width=300, height=300)
   large = dataclasses.replace(_truth(), cameras=cameras)
   monkeypatch.setenv('SR3D_DATA', str(tmp_path))
-  with pytest.raises(FileNotFoundError, match='leave niqe out'):
+  with pytest.raises(FileNotFoundError, match='niqe_pris_params'):
     prepare(('niqe',), _scene(large, [[0, 0, 2.0]]))

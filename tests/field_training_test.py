@@ -15,6 +15,7 @@ from sr3d_jax.priors import continuous
 from sr3d_jax.types import Queries
 
 SIZES = {'name': 'gaussian_sr', **continuous.TINY['sizes']}
+QUICK = 'unsafe_rbg'  # draws without much to compile
 
 
 def _batch(step, batch_size=4):
@@ -34,9 +35,10 @@ def _batch(step, batch_size=4):
 def _run(folder, num_steps, **sizes):
   network = continuous.build(**SIZES | sizes)
   optimizer = train.adam(learning_rate=1e-3, num_steps=10, rates={'bank': 5.0})
-  return train.run(
-    folder, network, _batch, optimizer, seed=1, num_steps=num_steps, chunk=2
-  )
+  with jax.default_prng_impl(QUICK):
+    return train.run(
+      folder, network, _batch, optimizer, seed=1, num_steps=num_steps, chunk=2
+    )
 
 
 def test_an_interrupted_run_ends_with_the_same_bits(tmp_path):
@@ -102,7 +104,8 @@ sys.path.insert(0, 'tests')
 import jax, numpy as np
 from sr3d_jax import hosts, train
 from sr3d_jax.priors import continuous
-from field_training_test import SIZES, _batch
+from field_training_test import QUICK, SIZES, _batch
+jax.config.update('jax_default_prng_impl', QUICK)
 network = continuous.build(**SIZES)
 optimizer = train.adam(learning_rate=1e-3, num_steps=10)
 def result(mesh):
@@ -121,7 +124,9 @@ print(json.dumps({'devices': mesh.size, 'far': max(jax.tree.leaves(far)),
 
 def test_eight_devices_share_a_batch_to_the_same_end():
   environment = os.environ | {
-    'XLA_FLAGS': '--xla_force_host_platform_device_count=8',
+    # Eight devices; compiled in half the time.
+    'XLA_FLAGS': '--xla_force_host_platform_device_count=8'
+    ' --xla_backend_optimization_level=0',
     'JAX_PLATFORMS': 'cpu',
   }
   done = subprocess.run(

@@ -321,6 +321,7 @@ print(max(relative))
 
 def test_eight_devices_take_the_step_that_one_takes():
   flags = '--xla_force_host_platform_device_count=8'
+  flags += ' --xla_backend_optimization_level=0'  # compiles in half the time
   done = subprocess.run(
     [sys.executable, '-c', MANY_DEVICES],
     env=os.environ | {'XLA_FLAGS': flags, 'JAX_PLATFORMS': 'cpu'},

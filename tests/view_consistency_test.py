@@ -44,9 +44,9 @@ def _views(cameras):
   return np.array(images), np.full(y.shape, DEPTH, np.float32)
 
 
-def _score(images, surfaces, cameras):
+def _score(images, surfaces, cameras, **limits):
   return view_consistency.score(
-    images, surfaces, cameras, [(0, 1)], scale=SCALE
+    images, surfaces, cameras, [(0, 1), (1, 0)], scale=SCALE, **limits
   )
 
 
@@ -110,6 +110,16 @@ def test_what_is_hidden_is_not_compared(plane):
   assert _score(images, surfaces, cameras) == {}
 
 
+def test_depths_that_agree_only_roughly_are_not_compared(plane):
+  images, surfaces, cameras = plane
+  # 1 % of the depth is 1 % of the 6.6 px that the plane moves.
+  rough = np.stack([surfaces[0], 1.01 * surfaces[1]])
+  exact = _score(*plane)
+  assert _score(images, rough, cameras)[0]['visible'] > 0.8
+  assert _score(images, rough, cameras, max_shift=0.04) == {}
+  assert _score(images, surfaces, cameras, max_shift=0.04) == exact
+
+
 def test_a_turned_camera_sees_the_same(plane):
   images, surfaces, cameras = plane
   # Upside down, about the optical axis: the picture is turned by 180 degrees.
@@ -131,11 +141,13 @@ def test_the_nearest_view_that_overlaps_is_the_partner():
   rng = np.random.default_rng(0)
   points = rng.uniform([-8, -1, 3], [8, 1, 3.1], (2000, 3))
   cameras = _cameras(0.0, 0.4, 1.0, 6.0)  # each sees 3 units of the plane
-  assert view_consistency.pairs(cameras, points) == [(0, 1), (1, 2)]
-  assert view_consistency.pairs(cameras, points, min_overlap=0.83) == [(0, 1)]
-  assert view_consistency.pairs(cameras, points[:0]) == []
-  alone = jax.tree.map(lambda x: x[:1], cameras)
-  assert view_consistency.pairs(alone, points) == []
+  partners = view_consistency.partners
+  assert partners(cameras, points).tolist() == [1, 0, 1, -1]
+  fewer = partners(cameras, points, min_overlap=0.83)
+  assert fewer.tolist() == [1, 0, -1, -1]
+  assert partners(cameras, points[:0]).tolist() == [-1] * 4
+  none = jax.tree.map(lambda x: x[:0], cameras)
+  assert partners(none, points).tolist() == []
 
 
 def test_errors_say_what_came(plane):
@@ -143,6 +155,6 @@ def test_errors_say_what_came(plane):
   with pytest.raises(ValueError, match='2 cameras of 48 x 60'):
     _score(images[:, :24], surfaces, cameras)
   with pytest.raises(ValueError, match='view consistency knows only pinholes'):
-    view_consistency.pairs(
+    view_consistency.partners(
       dataclasses.replace(cameras, lens=Orthographic()), np.zeros((1, 3))
     )

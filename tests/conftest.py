@@ -1,15 +1,27 @@
-"""What the tests of experiments on images share."""
+"""What tests share: an experiment to load, photographs, compiled programs."""
 
+import os
 import re
 import runpy
 import sys
+import tempfile
 
+import jax
 import numpy as np
 import pytest
 from absl import flags
 from ml_collections import config_flags
 
 from sr3d_jax.io import images
+
+# A program is compiled once in a run of the tests, whichever process comes
+# first: the workers of xdist, and what tests start, inherit the folder.
+if 'JAX_COMPILATION_CACHE_DIR' not in os.environ:
+  PROGRAMS = tempfile.TemporaryDirectory(prefix='sr3d_programs_')
+  os.environ['JAX_COMPILATION_CACHE_DIR'] = PROGRAMS.name
+  os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0.1'
+  jax.config.update('jax_compilation_cache_dir', PROGRAMS.name)
+  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
 
 
 @pytest.fixture
