@@ -198,13 +198,13 @@ def even(size: str, num_calls: int = CALLS) -> tuple[int, ...]:
 
 
 def sr_once(size: str, *, anchor_weight: float = 1.0) -> dict:
-  """As many steps, all after the prior's last word."""
-  steps = (0,) * (CALLS - 1) + (STEPS[size],)
-  return {'prior': 'diffusion', 'anchor_weight': anchor_weight, 'steps': steps}
+  """As many calls and steps, but all of the calls before all of the steps."""
+  row = one_call('diffusion', size, anchor_weight=anchor_weight)
+  return {**row, 'settings': {'at_once': True}}
 
 
 def one_call(prior: str, size: str, *, anchor_weight: float = 0.0) -> dict:
-  """One fit to what a prior of one step shows."""
+  """One fit to what a prior shows in one step."""
   steps = (STEPS[size],)
   return {'prior': prior, 'anchor_weight': anchor_weight, 'steps': steps}
 
