@@ -114,7 +114,7 @@ def test_killed_at_any_moment_it_ends_in_the_same_bytes(whole, tmp_path):
   [
     (['--config=configs/quickstart.py:nosuch'], 'a prior (bicubic'),
     (['--config=configs/quickstart.py:smoke', '--config.nosuch=1'], 'nosuch'),
-    (['--config.prior.name=nosuch'], 'bicubic, continuous, own, published'),
+    (['--config.prior.name=nosuch'], 'bicubic, continuous, diffusion, own, published'),
     (['--config.prior.scale=0.25'], 'did you mean 4'),
     (["--config.baselines=('own+anchr',)"], "unknown prior: 'own+anchr'"),
     (['--config.scene.num_train=1'], 'at least two'),
@@ -141,9 +141,9 @@ def test_a_baseline_may_be_the_main_prior_without_its_anchor(job):
   config = quickstart.get_config('smoke')
   config.baselines = ('bicubic', 'own', 'bicubic+anchor')
   config.prior.scale = config.shrink = 3.0
-  rows = job['methods'](config)
+  rows = job['all_methods'](config)
   assert list(rows) == ['bicubic', 'own', 'bicubic+anchor', 'own+anchor']
-  assert [weight for _, weight in rows.values()] == [0, 0, 1, 1]
+  assert [row.anchor_weight for row in rows.values()] == [0, 0, 1, 1]
   # All rows have the size of the main prior's.
   assert [prior.scale for prior, _ in rows.values()] == [3, 3, 3, 3]
 
@@ -152,15 +152,15 @@ def test_finer_views_of_another_size_than_the_truth_are_refused(job):
   config = quickstart.get_config('smoke')
   config.prior.scale = 2.0
   with pytest.raises(ValueError, match=r'shrink is 4 but prior\.scale is 2'):
-    job['methods'](config)
+    job['all_methods'](config)
   config.shrink = 1.0  # no truth, so any scale will do
-  assert job['methods'](config)['own'][0].scale == 2
+  assert job['all_methods'](config)['own'][0].scale == 2
 
 
 def test_a_baseline_that_is_the_main_row_is_one_row(job):
   config = quickstart.get_config('smoke,rlfn')
   config.baselines = ('rlfn+anchor', 'rlfn')
-  assert list(job['methods'](config)) == ['rlfn+anchor', 'rlfn']
+  assert list(job['all_methods'](config)) == ['rlfn+anchor', 'rlfn']
 
 
 def _scene(width, grey):
