@@ -3,7 +3,8 @@
     make quickstart
 
 Rows: LR fit, bicubic -> fit, own prior -> fit without and with the anchor in
-the LR photos, HR fit (bound).
+the LR photos, own diffusion with a quarter of the anchored fit after each of
+its steps, HR fit (bound).
 """
 
 from configs.base import base, for_few_steps, parse
@@ -18,7 +19,7 @@ def get_config(arg: str = ''):
   )
   config.representation.update(capacity=20_000, sh_degree=0, growth=1.2)
   for_few_steps(config)
-  config.baselines = ('bicubic', 'own')
+  config.baselines = ('bicubic', 'own', 'diffusion+anchor')
   config.first_fit.num_steps = 500
   config.fit.num_steps = 500
   if size == 'smoke':

@@ -17,6 +17,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from sr3d_jax.models.attention import attend
 from sr3d_jax.models.blocks import conv, pixel_shuffle, pixel_unshuffle
 from sr3d_jax.models.dense_blocks import RRDB
 from sr3d_jax.types import Array
@@ -306,7 +307,7 @@ class _Attention(nn.Module):
       )
       for name in 'qkv'
     )
-    x = jax.nn.dot_product_attention(query, key, value).reshape(inputs.shape)
+    x = attend(query, key, value).reshape(inputs.shape)
     out = conv(channels, 1, dtype=self.sizes.dtype, name='proj_out')
     return inputs + out(x)
 

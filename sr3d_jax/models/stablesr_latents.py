@@ -8,12 +8,17 @@ from sr3d_jax.types import Array, LatentDiffusion, Network
 
 
 def make(
-  autoencoder: Any, unet: Network, encoder: Any, alpha_bars: Array
+  autoencoder: Any,
+  unet: Network,
+  encoder: Any,
+  alpha_bars: Array,
+  first_stage: Any | None = None,
 ) -> LatentDiffusion:
   """Joins the parts of StableSR; see `models.stablesr`.
 
   Its parameters are {'autoencoder', 'unet', 'encoder', 'text'}, the last with
-  the 'embedding' [1, 77, D] of the empty prompt. The denoiser predicts noise;
+  the 'embedding' [1, 77, D] of the empty prompt; 'first_stage' is one more
+  where the two published files encode differently. The denoiser predicts noise;
   where there is hardly any signal the estimate that follows from that is as
   uncertain as published.
 
@@ -22,6 +27,8 @@ def make(
     unet: of `models.stablesr.make_unet`.
     encoder: of `models.stablesr.make_encoder`.
     alpha_bars: [T] of the schedule.
+    first_stage: of `models.autoencoder`, gives latents where `autoencoder`'s
+      encoder is good for the decoder's features alone.
   """
   table = jnp.asarray(alpha_bars, jnp.float32)
 
@@ -32,7 +39,10 @@ def make(
     )
 
   def encode(params, images):
-    return autoencoder.encode(params['autoencoder'], images)
+    posterior, features = autoencoder.encode(params['autoencoder'], images)
+    if first_stage is not None:
+      posterior, _ = first_stage.encode(params['first_stage'], images)
+    return posterior, features
 
   def estimate(params, x, t, coarse):
     text = params['text']['embedding']

@@ -109,6 +109,8 @@ def load_bundle(path: Path) -> tuple[LatentDiffusion, Callable]:
     'unet': stablesr.make_unet,
     'encoder': stablesr.make_encoder,
   }
+  if 'first_stage' in bundle.manifest['parts']:
+    parts['first_stage'] = autoencoders.make
   sizes = {
     part: bundle.manifest['parts'].get(part, {}).get('sizes', {})
     for part in parts

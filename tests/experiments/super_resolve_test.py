@@ -114,7 +114,10 @@ def test_killed_at_any_moment_it_ends_in_the_same_bytes(whole, tmp_path):
   [
     (['--config=configs/quickstart.py:nosuch'], 'a prior (bicubic'),
     (['--config=configs/quickstart.py:smoke', '--config.nosuch=1'], 'nosuch'),
-    (['--config.prior.name=nosuch'], 'bicubic, continuous, diffusion, own, published'),
+    (
+      ['--config.prior.name=nosuch'],
+      'bicubic, continuous, diffusion, own, published',
+    ),
     (['--config.prior.scale=0.25'], 'did you mean 4'),
     (["--config.baselines=('own+anchr',)"], "unknown prior: 'own+anchr'"),
     (['--config.scene.num_train=1'], 'at least two'),
@@ -145,7 +148,7 @@ def test_a_baseline_may_be_the_main_prior_without_its_anchor(job):
   assert list(rows) == ['bicubic', 'own', 'bicubic+anchor', 'own+anchor']
   assert [row.anchor_weight for row in rows.values()] == [0, 0, 1, 1]
   # All rows have the size of the main prior's.
-  assert [prior.scale for prior, _ in rows.values()] == [3, 3, 3, 3]
+  assert [row.prior.scale for row in rows.values()] == [3, 3, 3, 3]
 
 
 def test_finer_views_of_another_size_than_the_truth_are_refused(job):
@@ -154,7 +157,7 @@ def test_finer_views_of_another_size_than_the_truth_are_refused(job):
   with pytest.raises(ValueError, match=r'shrink is 4 but prior\.scale is 2'):
     job['all_methods'](config)
   config.shrink = 1.0  # no truth, so any scale will do
-  assert job['all_methods'](config)['own'][0].scale == 2
+  assert job['all_methods'](config)['own'].prior.scale == 2
 
 
 def test_a_baseline_that_is_the_main_row_is_one_row(job):

@@ -88,12 +88,17 @@ def test_a_step_over_tiles_is_the_published_one():
 
 @pytest.fixture(scope='module')
 def bundle(tmp_path_factory):
+  return _write(tmp_path_factory.mktemp('bundle') / 'stablesr.safetensors')
+
+
+def _write(path, **more):
   """A file as `experiments.convert_weights` writes it, of narrow networks."""
   rng = np.random.default_rng(0)
   networks = {
     'unet': (stablesr.make_unet, UNET),
     'encoder': (stablesr.make_encoder, ENCODER),
     'autoencoder': (autoencoder.make, CODER),
+    **more,
   }
   parts = {}
   for part, (make, sizes) in networks.items():
@@ -107,7 +112,6 @@ def bundle(tmp_path_factory):
     part: {'network': part, 'sizes': sizes}
     for part, (_, sizes) in networks.items()
   }
-  path = tmp_path_factory.mktemp('bundle') / 'stablesr.safetensors'
   bundles.save(
     path, parts | {'text': {'embedding': embedding}}, {'parts': described}
   )
@@ -128,6 +132,22 @@ def test_a_converted_file_runs_tile_by_tile(bundle):
   _, images = prior.step(params, KEY, state, 1)
   assert images.shape == (1, 512, 528, 3)
   assert np.isfinite(images).all()
+
+
+def test_an_encoder_of_its_own_gives_the_latents(tmp_path):
+  coder = {**CODER, 'fusion_levels': ()}
+  path = _write(
+    tmp_path / 'two.safetensors', first_stage=(autoencoder.make, coder)
+  )
+  model, init = prior_module.load_bundle(path)
+  params = init(KEY)
+  images = jax.random.uniform(KEY, (1, 32, 32, 3))
+  posterior, features = model.encode(params, images)
+  first, _ = autoencoder.make(**coder).encode(params['first_stage'], images)
+  second, seen = autoencoder.make(**CODER).encode(params['autoencoder'], images)
+  np.testing.assert_array_equal(posterior.mean, first.mean)
+  assert jnp.abs(posterior.mean - second.mean).max() > 1e-3
+  jax.tree.map(np.testing.assert_array_equal, features, seen)
 
 
 def test_weights_are_never_drawn():
