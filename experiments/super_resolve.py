@@ -184,12 +184,13 @@ def run(config: Any, folder: Any) -> list[dict]:
     config=config.source,
   )
 
-  def finer_fit(row: str, steps: tuple[int, ...], options, **anchored):
+  def finer_fit(row: str, steps, options, one_fit=False, **anchored):
     def fit_stage(key, rep, params, views, *, anchor=None, stage=0):
       place = sum(count > 0 for count in steps[:stage])
       with table.recorder(row, steps[stage], place) as (store, log):
         return fit(
           key, rep, params, views, anchor=anchor, num_steps=steps[stage],
+          **methods.span(steps, stage, one_fit),
           store=store, log=log, **drawing, **options[stage], **anchored,
         )  # fmt: skip
 
@@ -214,7 +215,8 @@ def run(config: Any, folder: Any) -> list[dict]:
     params = consolidate.consolidate(
       fit_key, prior, prior_params, made.representation, start, lr_train,
       fit=finer_fit(
-        row, made.steps, made.fit, anchor_weight=made.anchor_weight
+        row, made.steps, made.fit, made.one_fit,
+        anchor_weight=made.anchor_weight,
       ),
       draw=functools.partial(render_views, **drawing),
       is_fitted=[steps > 0 for steps in made.steps],

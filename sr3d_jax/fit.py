@@ -155,13 +155,15 @@ def _check_mesh(
     )
 
 
-def _start(program, params, num_slots: int, mesh: Mesh, store) -> TrainState:
+def _start(
+  program, params, first: int, num_slots: int, mesh: Mesh, store
+) -> TrainState:
   """The state to begin with or to go on from, where its devices want it."""
 
   def spread(tree):
     return hosts.spread(tree, hosts.shardings(tree, mesh, num_slots))
 
-  state = hosts.here(program.init(spread(params)))
+  state = hosts.here(program.init(spread(params), first))
   restored = store.restore(state) if store is not None else None
   return spread(hosts.agreed(state if restored is None else restored))
 
@@ -186,6 +188,8 @@ def fit(
   views: Views,
   *,
   num_steps: int,
+  first: int = 0,
+  total: int | None = None,
   anchor: Views | None = None,
   batch_size: int = 1,
   chunk: int = 100,
@@ -207,6 +211,10 @@ def fit(
     params: where it starts.
     views: [V] what it should look like; every host holds them all.
     num_steps: optimisation steps.
+    first: steps of earlier fits that this one goes on from: rates, harmonics
+      and refinements are those of the steps after them.
+    total: steps of all such fits, by whose end rates have fallen; None: this
+      one is the last.
     anchor: [V] the low-resolution photos behind `views`, or None.
     batch_size: views per step; a multiple of those that `mesh` splits.
     chunk: steps between refinements and looks by the host.
@@ -231,7 +239,8 @@ def fit(
     ValueError: where views, anchor and options do not fit together.
     FloatingPointError: when a loss or gradient is not finite.
   """
-  options = FitOptions(num_steps=num_steps, **options)
+  total = first + num_steps if total is None else total
+  options = FitOptions(num_steps=total, **options)
   _check_views(views, anchor, options.anchor_weight)
   mesh = hosts.device_mesh(batch_size, shards) if mesh is None else mesh
   anchor = anchor if options.anchor_weight else None
@@ -250,12 +259,12 @@ def fit(
   program = compiled(
     rep, options, extent, mesh, batch_size, num_slots, is_final=not reserves
   )
-  state = _start(program, params, num_slots, mesh, store)
+  state = _start(program, params, first, num_slots, mesh, store)
   views, anchor = hosts.everywhere((views, anchor), mesh)
 
   order_key, refine_key, step_key = jax.random.split(key, 3)
   capacity = None if reserves else 0
-  step = int(state.step)
+  step = int(state.step) - first
   while step < num_steps:
     if capacity is None:
       capacity = _first_capacity(
@@ -273,7 +282,7 @@ def fit(
     _check_finite(trace, step)
     step += count
     is_due = step % save_every < count or step == num_steps
-    if refine_start <= step <= refine_stop and step < num_steps:
+    if refine_start <= first + step <= refine_stop and step < num_steps:
       state = program.refine(jax.random.fold_in(refine_key, step), state, stats)
     # Every host must ask, though not every host tells.
     live = program.count(state.params)

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh, PartitionSpec
 
-from sr3d_jax import density, hosts, image, losses, render, sh, shards
+from sr3d_jax import density, hosts, image, losses, optim, render, sh, shards
 from sr3d_jax.numerics import all_finite
 from sr3d_jax.types import (
   Array,
@@ -66,7 +66,7 @@ class Program(NamedTuple):
   """What is compiled for one kind of fit.
 
   Attributes:
-    init: (params) -> the state of step 0.
+    init: (params, step) -> the state to start with at that step.
     chunk: (key, state, views, anchor, indices [S, B], *, capacity) -> the state
       after S steps, `ScreenStats`, and the trace of each step: loss, squared
       error, slots, and whether fields stayed finite.
@@ -249,14 +249,10 @@ def compiled(
     return keep((state, stats)), trace
 
   @jax.jit
-  def init(params):
-    return keep(
-      TrainState(
-        step=jnp.zeros((), jnp.int32),
-        params=params,
-        opt_state=optimizer.init(params),
-      )
-    )
+  def init(params, step):
+    step = jnp.asarray(step, jnp.int32)
+    opt_state = optim.at_step(optimizer.init(params), step)
+    return keep(TrainState(step=step, params=params, opt_state=opt_state))
 
   @functools.partial(
     jax.jit,

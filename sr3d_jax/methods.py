@@ -9,6 +9,8 @@ without or with the anchor loss; or as a section of its own, whose keys are
     fit: likewise; a tuple has a value for each step of the prior
     anchor_weight: of the loss that shrinks the render to the photos
     steps: of the fit after each step of the prior; 0: it is not told of it
+    one_fit: whether these are parts of one, by whose steps rates fall and the
+      density is refined, or each is a fit of its own
     trust: in the prior's pictures, see `trust.make`
 
 Rows cost alike: a row's fits share `fit.num_steps` unless it gives `steps`.
@@ -23,7 +25,7 @@ from sr3d_jax.types import Representation, SRPrior
 ANCHORED = '+anchor'  # ends the word of a row whose fit has the anchor loss
 KEYS = (
   'prior', 'settings', 'representation', 'fit', 'anchor_weight', 'steps',
-  'trust',
+  'one_fit', 'trust',
 )  # fmt: skip
 
 
@@ -36,12 +38,20 @@ class Method(NamedTuple):
   steps: tuple[int, ...]  # of the fit after each step of the prior
   fit: tuple[Mapping[str, Any], ...]  # other options of each `fit`
   trust: Callable | None = None  # of `consolidate`
+  one_fit: bool = False  # whether those fits are parts of one
 
 
 def shares(num_steps: int, num_stages: int) -> tuple[int, ...]:
   """Splits the steps of a fit evenly; what is left over goes to the last."""
   each = num_steps // num_stages
   return (each,) * (num_stages - 1) + (num_steps - each * (num_stages - 1),)
+
+
+def span(steps: tuple[int, ...], stage: int, one_fit: bool) -> dict[str, int]:
+  """What a `fit` of a stage goes on from: steps before it, and of all."""
+  if not one_fit:
+    return {'first': 0, 'total': steps[stage]}
+  return {'first': sum(steps[:stage]), 'total': sum(steps)}
 
 
 def staged(
@@ -107,4 +117,5 @@ def make(
     steps,
     staged(name, options, made.num_steps),
     trust.make(section.get('trust', 'none')),
+    bool(section.get('one_fit', False)),
   )

@@ -45,6 +45,20 @@ def scale_by_rates(rates: Any) -> optax.GradientTransformation:
   return optax.GradientTransformation(init, update)
 
 
+def at_step(opt_state: Any, step: Array) -> Any:
+  """The state of an optimizer that looks back on no gradient, but at a step.
+
+  What falls with the steps, as rates do, goes on from there; moments begin.
+  """
+
+  def counted(leaf):
+    return _StepCount(step) if isinstance(leaf, _StepCount) else leaf
+
+  return jax.tree.map(
+    counted, opt_state, is_leaf=lambda leaf: isinstance(leaf, _StepCount)
+  )
+
+
 def gaussian_rates(
   extent: float,
   num_steps: int,

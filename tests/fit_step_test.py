@@ -43,7 +43,7 @@ def _stats(scene, control, **options):
   mesh = hosts.device_mesh(1)
   options = FitOptions(num_steps=1, **options)
   program = compiled(rep, options, 1.0, mesh, 1, NUM, is_final=False)
-  state = program.init(rep.init(KEY, scene))
+  state = program.init(rep.init(KEY, scene), 0)
   _, stats, _ = program.chunk(
     KEY, state, scene.train, None, jnp.ones((1, 1), int), capacity=1 << 15
   )

@@ -227,6 +227,25 @@ def test_the_anchor_pulls_the_shrunk_render_to_the_photo(scene, rep):
   assert brightness(10.0) < brightness(0.0) - 0.1
 
 
+def test_a_fit_that_goes_on_takes_the_rates_of_later_steps(scene):
+  rep = representation.make(
+    capacity=200, sh_degree=0, density_control='none', noise=0.0,
+    rates={'position': (1e-2, 1e-5)},
+  )  # fmt: skip
+  start = rep.init(jax.random.key(0), scene)
+  moved = []
+  for first in (0, 50, 100):
+    params = fit(
+      jax.random.key(1), rep, start, scene.train,
+      num_steps=1, first=first, total=100,
+    )  # fmt: skip
+    change = params.gaussians.means - start.gaussians.means
+    moved.append(float(np.abs(change).max()))
+  # Adam's first step is as long as its rate, whose logarithm falls evenly.
+  np.testing.assert_allclose(moved[0] / moved[1], 10**1.5, rtol=1e-2)
+  np.testing.assert_allclose(moved[0] / moved[2], 10**3, rtol=2e-2)
+
+
 def test_every_view_is_seen_once_an_epoch():
   order = _view_order(jax.random.key(0), 0, 12, 4).reshape(3, 4)
   assert (np.sort(order, axis=1) == np.arange(4)).all()

@@ -90,3 +90,10 @@ def test_a_row_names_its_trust():
   assert made.trust.func is trust.residual
   assert made.trust.keywords == {'sigma': 1.0}
   assert _make({'prior': 'diffusion'}).trust is None
+
+
+def test_parts_of_one_fit_follow_each_other():
+  steps = (5, 0, 10, 20)
+  parts = [methods.span(steps, stage, True) for stage in (0, 2, 3)]
+  assert parts == [{'first': n, 'total': 35} for n in (0, 5, 15)]
+  assert methods.span(steps, 2, False) == {'first': 0, 'total': 10}

@@ -1,6 +1,6 @@
 """What the published code of 3DSR computes between its fits.
 
-Its fits, too, differ from the paper's: see configs/threedsr.py.
+Its fits, too, differ from the paper's: see configs/threedsr/table.py.
 """
 
 from ml_collections import ConfigDict

@@ -110,7 +110,7 @@ def _rates(size: str, factor: float) -> dict:
 
 
 def _schedules(size: str) -> dict:
-  """Steps after each call: as many, ever more, all at last; then views."""
+  """Steps after each call: as many, more, anew, all at last; then views."""
   total, calls = table.STEPS[size], table.CALLS
   shares = [max(1, 2**i * total // 15) for i in range(calls)]
   shares[-1] = total - sum(shares[:-1])
@@ -118,6 +118,9 @@ def _schedules(size: str) -> dict:
   return {
     **{f'{n}_each': interleaved(size, steps=(n,) * calls) for n in EACH[size]},
     'doubling': interleaved(size, steps=tuple(shares)),
+    'anew': interleaved(
+      size, one_fit=False, fit=table.window(size, table.ANEW)
+    ),
     'sr_once': sr_once(size),
     **{f'{n}_views': _of_views(size, n) for n in (4, 8)},
     **{
@@ -139,7 +142,7 @@ def _of_views(size: str, num_views: int) -> dict:
     if name != 'position'
   }
   rates['position'] = _rates(size, factor)['position']
-  window = table.window(size, 1)
+  window = table.window(size, table.PARTS)
   fit = {key: max(1, value // num_views) for key, value in window.items()}
   fit.update(batch_size=num_views, chunk=max(1, each // 8))
   return interleaved(
@@ -168,7 +171,7 @@ def _called(size: str, calls: int, every: int) -> dict:
     size,
     settings={'num_steps': calls},
     steps=((0,) * (every - 1) + (each,)) * (calls // every),
-    fit={'refine_start': chunk, 'refine_stop': each, 'chunk': chunk},
+    fit={**table.window(size, table.PARTS), 'chunk': chunk},
   )
 
 

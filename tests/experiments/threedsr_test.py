@@ -42,17 +42,20 @@ def test_the_rows_of_the_table_cost_alike(methods, size):
 
 
 @pytest.mark.parametrize('size', ['', 'cpu'])
-def test_one_long_fit_refines_as_often_as_four_short_ones(size):
+def test_one_fit_refines_as_often_as_its_parts_and_as_four(size):
   config = table.get_config(size)
   chunk = config.fit.chunk
-
-  def refinements(start, stop, steps):
-    return sum(start <= step <= stop for step in range(chunk, steps, chunk))
-
-  once = config.fit.refine_start, config.fit.refine_stop
-  short = tuple(config.rows.corrected.fit.values())
   (each,) = set(config.rows.corrected.steps)
-  assert refinements(*once, 4 * each) == 4 * refinements(*short, each)
+
+  def refinements(kind, last):
+    start, stop = table.window(size, kind).values()
+    steps = range(chunk, last, chunk)
+    return [step for step in steps if start <= step <= stop]
+
+  whole = refinements(table.WHOLE, 4 * each)
+  parts = refinements(table.PARTS, 4 * each)
+  assert len(whole) == len([step for step in parts if step % each])
+  assert len(whole) == 4 * len(refinements(table.ANEW, each))
 
 
 def test_a_flip_changes_one_thing_of_the_released_code():
@@ -113,8 +116,10 @@ def test_two_rows_differ_in_what_stands_between_their_calls_alone(
   """The run whole, but for the fits, which main jobs test, and the report."""
   fits = []
 
-  def fit(key, rep, params, views, *, num_steps, anchor_weight=0.0, **options):
-    fits.append((num_steps, anchor_weight, views.images.shape[1:3]))
+  def fit(
+    key, rep, params, views, *, num_steps, anchor_weight=0.0, first=0, **options
+  ):
+    fits.append((first, num_steps, anchor_weight, views.images.shape[1:3]))
     return params
 
   run = load('super_resolve')['run']
@@ -126,6 +131,7 @@ def test_two_rows_differ_in_what_stands_between_their_calls_alone(
   config.bound, config.measures = False, ('psnr', 'gmsd')
   made = run(config, tmp_path)
   fine = 48, 64
-  assert fits == [(20, 0, (12, 16)), (8, 1, fine), *[(2, 1, fine)] * 4]
+  parts = [(first, 2, 1, fine) for first in (0, 2, 4, 6)]
+  assert fits == [(0, 20, 0, (12, 16)), (0, 8, 1, fine), *parts]
   assert [row['name'] for row in made] == ['lr_fit', 'sr_once', 'corrected']
   assert all(0 < row['psnr'] < 60 and 0 < row['gmsd'] < 1 for row in made)
