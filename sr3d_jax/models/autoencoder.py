@@ -17,7 +17,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from sr3d_jax.models.attention import attend
+from sr3d_jax.models.attention import attend, group_norm
 from sr3d_jax.models.blocks import conv, pixel_shuffle, pixel_unshuffle
 from sr3d_jax.models.dense_blocks import RRDB
 from sr3d_jax.types import Array
@@ -57,7 +57,8 @@ class Autoencoder(NamedTuple):
   """An autoencoder as pure functions; `factor` is its px per latent px."""
 
   init: Callable  # (key)                          -> params
-  encode: Callable  # (params, images)             -> Posterior, features
+  # (params, images) -> Posterior, {level: features that the decoder reads}
+  encode: Callable
   decode: Callable  # (params, latents, features=None, fidelity=0.) -> images
   factor: int
   channels: int  # of a latent
@@ -108,12 +109,14 @@ def make(
     shortcut: whether a matrix from the px of a latent to it, and one back, run
       beside encoder and decoder: what linear maps can do, principal components,
       need not be learnt by the rest. Not in what is published.
-    dtype: of the computation; parameters stay float32.
+    dtype: of products and activations; norms and results are float32.
   """
   _check_fusion(fusion_levels, len(channels))
   factor = patch * 2 ** (len(channels) - 1)
   module = _AutoencoderKL(
-    Sizes(tuple(channels), num_blocks, num_groups, mid_attention, dtype),
+    Sizes(
+      tuple(channels), num_blocks, num_groups, mid_attention, jnp.dtype(dtype)
+    ),
     patch,
     latent_channels,
     scaling,
@@ -158,7 +161,9 @@ class _AutoencoderKL(nn.Module):
   shortcut: int | None  # side of the squares of px that matrices see
 
   def setup(self):
-    self.encoder = _Encoder(2 * self.latent_channels, self.sizes)
+    self.encoder = _Encoder(
+      2 * self.latent_channels, self.fusion_levels, self.sizes
+    )
     self.decoder = _Decoder(
       3 * self.patch**2, self.fusion_levels, self.fusion_growth, self.sizes
     )
@@ -192,9 +197,14 @@ class _AutoencoderKL(nn.Module):
 
 
 class _Encoder(nn.Module):
-  """[B, H, W, 3] -> moments, and {level: features before they are halved}."""
+  """[B, H, W, 3] -> moments, and {level: features before they are halved}.
+
+  Those of other levels than the decoder's fusion are not kept: at 2016 x 1512
+  px all of them are 2.6 GiB.
+  """
 
   out: int
+  fusion_levels: tuple[int, ...]
   sizes: Sizes
 
   @nn.compact
@@ -205,7 +215,8 @@ class _Encoder(nn.Module):
     for level, width in enumerate(sizes.channels):
       for i in range(sizes.num_blocks):
         x = _Block(width, sizes, name=f'down{level}_block{i}')(x)
-      features[level] = x
+      if level in self.fusion_levels:
+        features[level] = x
       if level + 1 < len(sizes.channels):
         # Zeros on the right and below only, as published.
         halve = conv(
@@ -237,7 +248,8 @@ class _Decoder(nn.Module):
       if features is not None and level in self.fusion_levels:
         name = f'fusion_layer_{level}'
         fuse = _Fusion(self.fusion_growth, sizes, name=name)
-        x = x + fidelity * fuse(features[level], x)
+        # a weight of float32 does not widen what follows
+        x = x + (fidelity * fuse(features[level], x)).astype(x.dtype)
       if level:
         x = jnp.repeat(jnp.repeat(x, 2, axis=-3), 2, axis=-2)
         x = conv(width, dtype=sizes.dtype, name=f'up{level}_upsample')(x)
@@ -256,7 +268,8 @@ class _Fusion(nn.Module):
     x = jnp.concatenate([encoded, decoded], axis=-1)
     x = _Block(width, self.sizes, name='encode_enc_1')(x)
     for i in range(2):
-      x = RRDB(self.growth, name=f'encode_enc_2_{i}')(x)
+      dense = RRDB(self.growth, self.sizes.dtype, name=f'encode_enc_2_{i}')
+      x = dense(x)
     return _Block(width, self.sizes, name='encode_enc_3')(x)
 
 
@@ -315,9 +328,7 @@ class _Attention(nn.Module):
 def _norm(sizes: Sizes, name: str) -> Callable[[Array], Array]:
   if sizes.num_groups is None:
     return lambda x: x
-  return nn.GroupNorm(
-    sizes.num_groups, epsilon=EPSILON, dtype=sizes.dtype, name=name
-  )
+  return group_norm(sizes.num_groups, EPSILON, name)
 
 
 def _head(x: Array, out: int, sizes: Sizes) -> Array:

@@ -11,15 +11,21 @@ DAMPING = 0.2  # of every residual
 
 
 class RRDB(nn.Module):
-  """Three dense blocks inside a residual; [B, H, W, C] to the same."""
+  """Three dense blocks inside a residual; [B, H, W, C] to the same.
+
+  Attributes:
+    growth: channels that each convolution adds.
+    dtype: of the products.
+  """
 
   growth: int
+  dtype: jnp.dtype = jnp.float32
 
   @nn.compact
   def __call__(self, inputs: Array) -> Array:
     x = inputs
     for i in (1, 2, 3):
-      x = _DenseBlock(self.growth, name=f'rdb{i}')(x)
+      x = _DenseBlock(self.growth, self.dtype, name=f'rdb{i}')(x)
     return inputs + DAMPING * x
 
 
@@ -27,11 +33,13 @@ class _DenseBlock(nn.Module):
   """Each convolution sees what went in and all that came out before it."""
 
   growth: int
+  dtype: jnp.dtype
 
   @nn.compact
   def __call__(self, inputs: Array) -> Array:
     x = inputs
     for i in (1, 2, 3, 4):
-      y = nn.leaky_relu(conv(self.growth, name=f'conv{i}')(x), SLOPE)
-      x = jnp.concatenate([x, y], axis=-1)
-    return inputs + DAMPING * conv(inputs.shape[-1], name='conv5')(x)
+      y = conv(self.growth, dtype=self.dtype, name=f'conv{i}')(x)
+      x = jnp.concatenate([x, nn.leaky_relu(y, SLOPE)], axis=-1)
+    last = conv(inputs.shape[-1], dtype=self.dtype, name='conv5')
+    return inputs + DAMPING * last(x)

@@ -132,6 +132,51 @@ def test_narrow_ones_return_what_they_did_when_that_held(case):
       )
 
 
+SMALL = dict(
+  channels=(8, 8, 8), num_groups=4, num_blocks=1, fusion_growth=4,
+  fusion_levels=(1,),
+)  # fmt: skip
+
+
+def _small(dtype):
+  """A narrow network, parameters drawn by NumPy, and a picture."""
+  network = autoencoder.make(**SMALL, dtype=dtype)
+  rng = np.random.default_rng(0)
+  params = jax.tree.map(
+    lambda x: 0.1 * rng.standard_normal(x.shape, np.float32),
+    jax.eval_shape(network.init, KEY),
+  )
+  return network, params, rng.random((1, 16, 24, 3), np.float32)
+
+
+def test_only_features_that_the_decoder_reads_are_kept():
+  network, params, images = _small('float32')
+  _, features = jax.eval_shape(network.encode, params, images)
+  assert {n: a.shape for n, a in features.items()} == {1: (1, 8, 12, 8)}
+  plain = autoencoder.make(**SMALL | {'fusion_levels': ()})
+  _, features = jax.eval_shape(plain.encode, params, images)
+  assert features == {}
+
+
+def test_half_precision_stays_so_in_every_layer_that_is_wide():
+  network, params, images = _small('bfloat16')
+  posterior, features = jax.eval_shape(network.encode, params, images)
+  assert features[1].dtype == jnp.bfloat16
+  fidelity = jnp.ones((1, 1, 1, 1))
+  jaxpr = jax.make_jaxpr(network.decode)(
+    params, posterior.mean, features, fidelity
+  )
+  convolved = [
+    equation.outvars[0].aval
+    for equation in jaxpr.jaxpr.eqns
+    if equation.primitive.name == 'conv_general_dilated'
+  ]
+  # but where latents come in
+  (whole,) = [x for x in convolved if x.dtype == jnp.float32]
+  assert whole.shape == posterior.mean.shape
+  assert jaxpr.out_avals[0].dtype == jnp.float32
+
+
 @pytest.mark.parametrize(
   'options, whole, decoder',
   [
