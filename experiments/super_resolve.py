@@ -30,7 +30,7 @@ from sr3d_jax import (
   resolve,
   timing,
 )
-from sr3d_jax.fit import fit
+from sr3d_jax.fit import fit, fit_state
 from sr3d_jax.io import workdir as workdirs
 from sr3d_jax.methods import ANCHORED
 from sr3d_jax.render import render_views
@@ -185,14 +185,19 @@ def run(config: Any, folder: Any) -> list[dict]:
   )
 
   def finer_fit(row: str, steps, options, one_fit=False, **anchored):
+    moments = None  # of the optimizer, from stage to stage
+
     def fit_stage(key, rep, params, views, *, anchor=None, stage=0):
+      nonlocal moments
       place = sum(count > 0 for count in steps[:stage])
       with table.recorder(row, steps[stage], place) as (store, log):
-        return fit(
+        state = fit_state(
           key, rep, params, views, anchor=anchor, num_steps=steps[stage],
-          **methods.span(steps, stage, one_fit),
+          opt_state=moments, **methods.span(steps, stage, one_fit),
           store=store, log=log, **drawing, **options[stage], **anchored,
         )  # fmt: skip
+      moments = state.opt_state
+      return state.params
 
     return fit_stage
 

@@ -6,6 +6,7 @@ run again from its start with more capacity, which changes no bit of the result;
 a chunk that met a non-finite number stops the run and names the step and field.
 """
 
+import dataclasses
 import functools
 import time
 from collections.abc import Callable
@@ -156,14 +157,14 @@ def _check_mesh(
 
 
 def _start(
-  program, params, first: int, num_slots: int, mesh: Mesh, store
+  program, params, first: int, opt_state, num_slots: int, mesh: Mesh, store
 ) -> TrainState:
   """The state to begin with or to go on from, where its devices want it."""
 
   def spread(tree):
     return hosts.spread(tree, hosts.shardings(tree, mesh, num_slots))
 
-  state = hosts.here(program.init(spread(params), first))
+  state = hosts.here(program.init(spread(params), first, spread(opt_state)))
   restored = store.restore(state) if store is not None else None
   return spread(hosts.agreed(state if restored is None else restored))
 
@@ -181,7 +182,7 @@ def _extent(cameras: Camera) -> float:
   return extent
 
 
-def fit(
+def fit_state(
   key: Array,
   rep: Representation,
   params: Params,
@@ -190,6 +191,7 @@ def fit(
   num_steps: int,
   first: int = 0,
   total: int | None = None,
+  opt_state: Any = None,
   anchor: Views | None = None,
   batch_size: int = 1,
   chunk: int = 100,
@@ -201,8 +203,11 @@ def fit(
   store: Any = None,
   log: Callable[[int, dict[str, float]], None] | None = None,
   **options: Any,
-) -> Params:
+) -> TrainState:
   """Fits a representation to views.
+
+  A fit may go on from an earlier one, to other views if need be. With the same
+  key and views, and no refinement due between, parts are the whole to the bit.
 
   Args:
     key: randomness; a step's share is folded from its number, so that an
@@ -215,6 +220,7 @@ def fit(
       and refinements are those of the steps after them.
     total: steps of all such fits, by whose end rates have fallen; None: this
       one is the last.
+    opt_state: of the fit before, whose moments go on; None: they begin.
     anchor: [V] the low-resolution photos behind `views`, or None.
     batch_size: views per step; a multiple of those that `mesh` splits.
     chunk: steps between refinements and looks by the host.
@@ -232,8 +238,8 @@ def fit(
     **options: of `FitOptions`.
 
   Returns:
-    The fitted params, their filters following the cameras of `views`; those
-    that lay in shares are in the memory of the host.
+    The state after the last step, the filters of its params following the
+    cameras of `views`; what lay in shares is in the memory of the host.
 
   Raises:
     ValueError: where views, anchor and options do not fit together.
@@ -259,7 +265,7 @@ def fit(
   program = compiled(
     rep, options, extent, mesh, batch_size, num_slots, is_final=not reserves
   )
-  state = _start(program, params, first, num_slots, mesh, store)
+  state = _start(program, params, first, opt_state, num_slots, mesh, store)
   views, anchor = hosts.everywhere((views, anchor), mesh)
 
   order_key, refine_key, step_key = jax.random.split(key, 3)
@@ -273,7 +279,7 @@ def fit(
     started = time.monotonic()
     count = min(chunk, num_steps - step)
     order = _view_order(
-      order_key, step * batch_size, count * batch_size, num_views
+      order_key, (first + step) * batch_size, count * batch_size, num_views
     ).reshape(count, batch_size)
     run = functools.partial(
       program.chunk, step_key, state, views, anchor, order
@@ -283,7 +289,8 @@ def fit(
     step += count
     is_due = step % save_every < count or step == num_steps
     if refine_start <= first + step <= refine_stop and step < num_steps:
-      state = program.refine(jax.random.fold_in(refine_key, step), state, stats)
+      now = jax.random.fold_in(refine_key, first + step)
+      state = program.refine(now, state, stats)
     # Every host must ask, though not every host tells.
     live = program.count(state.params)
     if store is not None and is_due:
@@ -292,4 +299,12 @@ def fit(
       pace = (time.monotonic() - started) / count
       scalars = {'splats': int(live), 'seconds_per_step': pace}
       log(step, _scalars(trace) | scalars)
-  return rep.refresh(hosts.here(state.params), cameras)
+  state = hosts.here(state)
+  return dataclasses.replace(state, params=rep.refresh(state.params, cameras))
+
+
+def fit(
+  key: Array, rep: Representation, params: Params, views: Views, **options: Any
+) -> Params:
+  """The fitted params alone, see `fit_state` for arguments and errors."""
+  return fit_state(key, rep, params, views, **options).params

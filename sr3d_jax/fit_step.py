@@ -66,7 +66,8 @@ class Program(NamedTuple):
   """What is compiled for one kind of fit.
 
   Attributes:
-    init: (params, step) -> the state to start with at that step.
+    init: (params, step, opt_state) -> the state to start with at that step;
+      without `opt_state` no gradient has been seen.
     chunk: (key, state, views, anchor, indices [S, B], *, capacity) -> the state
       after S steps, `ScreenStats`, and the trace of each step: loss, squared
       error, slots, and whether fields stayed finite.
@@ -249,9 +250,10 @@ def compiled(
     return keep((state, stats)), trace
 
   @jax.jit
-  def init(params, step):
+  def init(params, step, opt_state=None):
     step = jnp.asarray(step, jnp.int32)
-    opt_state = optim.at_step(optimizer.init(params), step)
+    opt_state = optimizer.init(params) if opt_state is None else opt_state
+    opt_state = optim.at_step(opt_state, step)
     return keep(TrainState(step=step, params=params, opt_state=opt_state))
 
   @functools.partial(

@@ -44,6 +44,7 @@ class State:
     sampler: the sampler's state now; likewise.
     believed: estimate [P, H / f, W / f, C] of the clean latents, and the noise
       or None for the one that x and the estimate imply; None at the start.
+    index: of the step that `believed` is of.
   """
 
   key: Array
@@ -54,6 +55,7 @@ class State:
   first: samplers.State | None
   sampler: samplers.State | None
   believed: tuple[Array, Array | None] | None = None
+  index: int = 0
 
 
 def make(
@@ -83,7 +85,8 @@ def make(
     noise: 'shared' starts all views from the same; 'none' from none at all, for
       a network that guesses at once; one of `OF_SCENE` from what `fields` make.
     state: 'stale' moves all views on from the noise that the last one started
-      from, as published; 'carried' each from where it is.
+      from, as published; 'carried' each from where it is. Samplers ask where
+      it is only to imply the noise: with 'eps' both are one.
     update: whether to move on with the noise that the network saw, 'eps', or
       with the one 'implied' by x and the estimate, as published.
     encode: whether latents are the mean of their distribution or drawn from it.
@@ -107,7 +110,7 @@ def make(
     coarse = parts.enlarge(photos)
     posterior, features = parts.encode(params, coarse)
     draw, start = jax.random.split(key)
-    latents = _latents(draw, posterior, encode)
+    latents = _latents(jax.random.fold_in(draw, 0), posterior, encode)
     begun = None
     if field is None:
       begun = sampler.start(_normal(start, latents.shape, noise), latents)
@@ -118,7 +121,8 @@ def make(
     )  # fmt: skip
 
   def couple(key, now: State, gaussians, cameras: Camera) -> State:
-    latents = _latents(now.key, now.posterior, encode)
+    draw = jax.random.fold_in(now.key, 0)
+    latents = _latents(draw, now.posterior, encode)
     if len(latents) != len(now.photos):
       raise ValueError(
         f'noise {noise!r} is of whole views, but {len(now.photos)} of them '
@@ -146,7 +150,7 @@ def make(
     a = sampler.alpha_bars[i]
     eps = (x - np.sqrt(a) * estimate) / np.sqrt(1 - a)
     believed = estimate, eps.astype(np.float32) if update == 'eps' else None
-    return dataclasses.replace(now, believed=believed)
+    return dataclasses.replace(now, believed=believed, index=i)
 
   def show(params, now: State, i: int) -> Array:
     images = parts.show(
@@ -180,8 +184,8 @@ def make(
     images = np.clip(images, 0, 1)
     if quantise == 'trunc':
       images = np.round(255 * images) / 255
-    posterior, _ = parts.encode(params, parts.cut(images))
-    draw = jax.random.fold_in(now.key, num_steps)
+    posterior = parts.latents(params, parts.cut(images))
+    draw = jax.random.fold_in(now.key, num_steps + now.index)
     estimate = _latents(draw, posterior, encode)
     return dataclasses.replace(now, believed=(estimate, now.believed[1]))
 

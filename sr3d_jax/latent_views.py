@@ -34,6 +34,7 @@ class LatentViews(NamedTuple):
   enlarge: Callable  # (photos [V, h, w, 3])      -> patches [P, H', W', 3]
   cut: Callable  # (images [V, H, W, 3])          -> patches
   encode: Callable  # (params, patches)           -> (mean, std), features
+  latents: Callable  # (params, patches)          -> (mean, std)
   estimate: Callable  # (params, x [P, ...], t [], coarse [P, ...]) -> latents
   show: Callable  # (params, latents, features, coarse patches, photos,
   #                 fidelity) -> images [V, H, W, 3] in [0, 1]
@@ -68,13 +69,14 @@ def make(
   """
   if color not in FIXES:
     raise ValueError(f'color must be one of {", ".join(FIXES)}, got {color!r}')
-  enlarge_all, encode, estimate, decode, finish = (
+  enlarge_all, encode, latents, estimate, decode, finish = (
     in_batches(call, rows_per_device=rows_per_device)
     for call in (
       lambda params, photos: image.enlarge(
         photos, scale, method='bicubic_torch'
       ),
       model.encode,
+      lambda params, images: model.encode(params, images)[0],
       model.estimate,
       lambda params, latents, features, coarse, fidelity: FIXES[color](
         model.decode(params, latents, features, fidelity), coarse
@@ -114,7 +116,7 @@ def make(
     )
     return finish({}, images[:, :height, :width], photos)
 
-  return LatentViews(enlarge, cut, encode, estimate_tiles, show)
+  return LatentViews(enlarge, cut, encode, latents, estimate_tiles, show)
 
 
 def _padded(

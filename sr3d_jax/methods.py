@@ -10,7 +10,7 @@ without or with the anchor loss; or as a section of its own, whose keys are
     anchor_weight: of the loss that shrinks the render to the photos
     steps: of the fit after each step of the prior; 0: it is not told of it
     one_fit: whether these are parts of one, by whose steps rates fall and the
-      density is refined, or each is a fit of its own
+      density is refined, or both begin anew; the optimiser's moments go on
     trust: in the prior's pictures, see `trust.make`
 
 Rows cost alike: a row's fits share `fit.num_steps` unless it gives `steps`.

@@ -46,10 +46,7 @@ def scale_by_rates(rates: Any) -> optax.GradientTransformation:
 
 
 def at_step(opt_state: Any, step: Array) -> Any:
-  """The state of an optimizer that looks back on no gradient, but at a step.
-
-  What falls with the steps, as rates do, goes on from there; moments begin.
-  """
+  """Sets the step by which rates fall; moments and their count stay."""
 
   def counted(leaf):
     return _StepCount(step) if isinstance(leaf, _StepCount) else leaf

@@ -23,6 +23,8 @@ def timed(prior: SRPrior) -> tuple[SRPrior, list[float]]:
     return run
 
   calls = {
-    name: clocked(getattr(prior, name)) for name in ('begin', 'step', 'inject')
+    name: clocked(getattr(prior, name))
+    for name in ('begin', 'step', 'inject', 'couple')
+    if getattr(prior, name) is not None
   }
   return prior._replace(**calls), seconds

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from sr3d_jax import capture, geometry, render
-from sr3d_jax.fit import _view_order, fit
+from sr3d_jax.fit import _view_order, fit, fit_state
 from sr3d_jax.io.checkpoint import Store
 from sr3d_jax.representations import gaussians as representation
 from sr3d_jax.scenes import procedural
@@ -174,6 +174,19 @@ def test_an_interrupted_fit_resumes_bit_for_bit(scene, rep, tmp_path):
     assert store.latest == 10
     resumed = fit(key, rep, start, scene.train, store=store, **STEPS)
   assert leaves_equal(whole, resumed)
+
+
+def test_parts_of_a_fit_are_the_whole_bit_for_bit(scene, rep):
+  steps = STEPS | {'refine_stop': 5}  # none is due between
+  key, start = jax.random.key(1), rep.init(jax.random.key(0), scene)
+  whole = fit(key, rep, start, scene.train, **steps)
+  steps |= {'num_steps': 10, 'total': 20}
+  half = fit_state(key, rep, start, scene.train, **steps)
+  parts = fit(
+    key, rep, half.params, scene.train,
+    first=10, opt_state=half.opt_state, **steps,
+  )  # fmt: skip
+  assert leaves_equal(whole, parts)
 
 
 @pytest.mark.parametrize(

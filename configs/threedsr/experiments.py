@@ -8,7 +8,8 @@ Further words are those of configs/threedsr/table.py: a scene, a size, a seed;
 `e75` takes a variant, `e76` a scale. A row costs what one of the table does.
 
     e71  which divergence of the published code from its paper matters?
-         Flips one at a time from `released`: 14 rows
+         Flips one at a time from `released`: 16 rows; with `eps` nothing
+         is stale, see `latent_prior.make`
     e72  how should the steps of the fit be spent, and how few will do?
     e73  do more calls of the denoiser help, and need each its own fit?
     e74  which prior should stand in the loop?
@@ -85,6 +86,8 @@ def _divergences(size: str) -> dict:
     'trailing': {'timesteps': 'trailing'},
     'three_steps': {'timesteps': (999, 666, 333)},
     'patches': {'patch': PATCH[size]},
+    'no_fresh_noise': {'eta': 0.0},
+    'back_projection': {'back_projections': 1},
     'padding': {'is_published': False},
   }
   steps = {'three_steps': even(size, 3)}

@@ -17,9 +17,11 @@ whose weights are yours, in place of the shipped network. Rows:
     corrected  3DSR as its paper means it
     hr_fit     a bound: saw the fine photos
 
-`sr_once` and `corrected` cost alike: the same network calls, steps of the fit
-and refinements of the density, whose rates fall as in one fit; only what stands
-between them differs. `cpu` is
+`sr_once` and `corrected` cost alike: the same calls of the denoiser, steps of
+the fit and refinements of the density, and the optimiser goes on as in one fit;
+only what stands between the steps differs, for which `corrected` decodes three
+times more and encodes what it drew. Both draw no noise anew and look back at
+the photo once, see configs/priors/diffusion.py. `cpu` is
 four times 500 steps after 2,000, fox at 270 x 480 of a quarter, fern at 504 x
 378 of 126 x 94; how long that takes on two cores is not measured yet. Otherwise
 it is four times 5,000 after Mip-Splatting's 30,000, at the published sizes.

@@ -5,6 +5,7 @@ import pytest
 from configs.priors import threedsr_released
 from configs.threedsr import experiments, table
 from sr3d_jax.table import Table
+from sr3d_jax.types import TrainState
 
 SIZES = ('', 'cpu', 'smoke')
 WORDS = [
@@ -62,7 +63,7 @@ def test_a_flip_changes_one_thing_of_the_released_code():
   rows = experiments.get_config('e71').rows.to_dict()
   released = rows.pop('released')
   del rows['corrected']
-  assert len(rows) == 12
+  assert len(rows) == 14
   preset = threedsr_released.get_config().to_dict()
   for name, row in rows.items():
     settings = row.get('settings', {})
@@ -120,10 +121,16 @@ def test_two_rows_differ_in_what_stands_between_their_calls_alone(
     key, rep, params, views, *, num_steps, anchor_weight=0.0, first=0, **options
   ):
     fits.append((first, num_steps, anchor_weight, views.images.shape[1:3]))
-    return params
+    moments = options.get('opt_state') or ()
+    return TrainState(
+      step=num_steps, params=params, opt_state=(*moments, first)
+    )
 
   run = load('super_resolve')['run']
-  monkeypatch.setitem(run.__globals__, 'fit', fit)
+  monkeypatch.setitem(run.__globals__, 'fit_state', fit)
+  monkeypatch.setitem(
+    run.__globals__, 'fit', lambda *a, **k: fit(*a, **k).params
+  )
   monkeypatch.setattr(Table, 'finish', lambda self, best: self.rows)
   config = table.get_config('quickstart,smoke')
   rows = {name: config.rows[name] for name in ('sr_once', 'corrected')}

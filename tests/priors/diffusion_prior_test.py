@@ -220,7 +220,18 @@ def test_eight_devices_make_the_same_images_as_one(params, tmp_path):
   np.testing.assert_allclose(np.load(path), shown[-1], atol=5e-5)
 
 
+def test_each_injection_draws_its_own_latents(params):
+  prior = _make(encode='sample')
+  state = prior.begin(params, KEY, VIEWS)
+  drawn = []
+  for i in range(2):
+    state, images = prior.step(params, KEY, state, i)
+    told = prior.inject(params, state, np.full_like(images, 0.5))
+    drawn.append(told.believed[0])
+  assert np.abs(drawn[0] - drawn[1]).max() > 1e-3
+
+
 def test_the_state_is_on_the_host(params):
   state = dataclasses.asdict(_run(_make(num_steps=2), params)[1][-1])
-  del state['key']
+  del state['key'], state['index']
   assert all(isinstance(x, np.ndarray) for x in jax.tree.leaves(state))
