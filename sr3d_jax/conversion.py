@@ -204,6 +204,9 @@ def merge(
 ) -> tuple[dict[str, Part], str]:
   """Leaves out a part whose modules are those of another one.
 
+  What is compared is what will be written: where that is of half precision, two
+  parts that differ below it are one, and the sentence says so.
+
   Args:
     parts: of a model.
     first: the part that may be left out.
@@ -212,13 +215,29 @@ def merge(
 
   Returns:
     The parts that are needed, and a sentence that says what was found.
+
+  Raises:
+    ValueError: there is no such part, or the first has none of the modules.
   """
+  for name in (first, second):
+    if name not in parts:
+      raise ValueError(
+        f'merge names the part {name!r}, and the parts are {", ".join(parts)}'
+      )
   ours, theirs = parts[first].arrays, parts[second].arrays
   names = [n for n in ours if n.split('.')[0] in modules]
-  equal = [n for n in names if np.array_equal(ours[n], theirs[n])]
+  if not names:
+    found = dict.fromkeys(n.split('.')[0] for n in ours)
+    raise ValueError(
+      f'merge compares {" and ".join(modules)}, and {first} has only '
+      f'{", ".join(found)}: name modules of it'
+    )
+  # what the second lacks differs
+  equal = [n for n in names if np.array_equal(ours[n], theirs.get(n))]
+  types = {str(ours[n].dtype): None for n in names}
   found = (
     f'{len(equal)} of {len(names)} arrays of {" and ".join(modules)} are the '
-    f'same in {first} and {second}'
+    f'same in {first} and {second} (as {", ".join(types)})'
   )
   if len(equal) < len(names):
     return dict(parts), f'{found}, so that both are kept'

@@ -93,13 +93,49 @@ def test_one_encoder_serves_for_both_where_they_are_the_same(read):
   assert list(kept) == ['autoencoder']
   assert note == (
     '4 of 4 arrays of encoder and quant_conv are the same in first_stage and '
-    'autoencoder, so that autoencoder serves for both'
+    'autoencoder (as float32), so that autoencoder serves for both'
   )
   other = read(diffusion={f'first_stage_model.{BIAS}': np.ones(4)})
   parts = conversion.convert(other, PARTS)
   kept, note = conversion.merge(parts, 'first_stage', 'autoencoder', MODULES)
   assert list(kept) == ['first_stage', 'autoencoder']
   assert note.startswith('3 of 4 ') and 'both are kept' in note
+
+
+def test_what_the_second_part_lacks_is_different(read):
+  parts = conversion.convert(read(), PARTS)
+  del parts['autoencoder'].arrays[BIAS]
+  kept, note = conversion.merge(parts, 'first_stage', 'autoencoder', MODULES)
+  assert list(kept) == ['first_stage', 'autoencoder']
+  assert note.startswith('3 of 4 ')
+
+
+def test_parts_are_compared_as_they_will_be_written(read):
+  near = read(
+    cfw={BIAS: np.ones(4)},
+    diffusion={f'first_stage_model.{BIAS}': np.full(4, 1 + 1e-5)},
+  )
+  for dtype, number in (('float32', 1), ('bfloat16', 0)):
+    parts = conversion.convert(near, PARTS, dtype)
+    kept, note = conversion.merge(parts, 'first_stage', 'autoencoder', MODULES)
+    assert len(kept) == 1 + number
+    assert f'{4 - number} of 4 ' in note and f'(as {dtype})' in note
+
+
+@pytest.mark.parametrize(
+  'names, told',
+  [
+    (
+      ('first_stage', 'autoencoder', ('conv_in',)),
+      'compares conv_in, and first_stage has only decoder, encoder, quant_conv',
+    ),
+    (('first_stage', 'vae', MODULES), "part 'vae', and the parts are first_st"),
+  ],
+)
+def test_a_comparison_of_nothing_is_refused(read, names, told):
+  parts = conversion.convert(read(), PARTS)
+  with pytest.raises(ValueError, match=told):
+    conversion.merge(parts, *names)
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from sr3d_jax.io.pickles import DTYPES, Inert, Storage, Tensor, Unpickler
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
+_NEITHER = 'neither a zip archive nor a legacy PyTorch file'
 
 # What a damaged or hostile pickle provokes in the reader.
 _MALFORMED = (
@@ -38,6 +39,7 @@ _MALFORMED = (
   RecursionError,
   TypeError,
 )
+_ZIP_MARK = b'PK\3\4'
 _ZIP_HEADER = struct.Struct('<4s22xHH')  # of an entry: mark, two lengths
 
 
@@ -60,15 +62,33 @@ def load(
   path = Path(path)
   if not path.exists():
     raise FileNotFoundError(f'no weights at {path}')
-  read = _read_zip if zipfile.is_zipfile(path) else _read_legacy
   try:
     with path.open('rb') as file:
+      read = _reader(file)
       mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
       tree, values = read(file, mapped)
     tensors = _tensors(_section(tree, section.split('.') if section else ()))
     return {name: _cut(t, values(t.storage)) for name, t in tensors.items()}
   except (ValueError, *_MALFORMED) as error:
     raise ValueError(f'{path}: {error}') from error
+
+
+def _reader(file) -> Callable:
+  """What reads a file that begins and ends so."""
+  if zipfile.is_zipfile(file):
+    return _read_zip
+  size = file.seek(0, 2)
+  file.seek(0)
+  start = file.read(len(_ZIP_MARK))
+  file.seek(0)
+  if start == _ZIP_MARK:
+    raise ValueError(
+      f'it has {size:,} bytes, begins as a zip archive and has no directory at '
+      'its end: it was cut short; download it again'
+    )
+  if not size:
+    raise ValueError(f'{_NEITHER}: it is empty; download it again')
+  return _read_legacy
 
 
 def _read_zip(file, mapped: mmap.mmap) -> tuple[Any, Callable]:
@@ -106,7 +126,7 @@ def _entry(mapped: mmap.mmap, entry: zipfile.ZipInfo) -> memoryview:
   mark, *lengths = _ZIP_HEADER.unpack_from(mapped, start)
   start += _ZIP_HEADER.size + sum(lengths)
   data = memoryview(mapped)[start : start + entry.file_size]
-  if mark != b'PK\3\4' or zlib.crc32(data) != entry.CRC:
+  if mark != _ZIP_MARK or zlib.crc32(data) != entry.CRC:
     raise ValueError(
       f'{entry.filename} has another checksum than the file says: it is damaged'
     )
@@ -115,9 +135,14 @@ def _entry(mapped: mmap.mmap, entry: zipfile.ZipInfo) -> memoryview:
 
 def _read_legacy(file, mapped: mmap.mmap) -> tuple[Any, Callable]:
   """Returns the unpickled tree and storage -> its values."""
-  magic, protocol = (Unpickler(file).load() for _ in range(2))
+  try:
+    magic, protocol = (Unpickler(file).load() for _ in range(2))
+  except (ValueError, *_MALFORMED) as error:
+    raise ValueError(
+      f'{_NEITHER}: it cannot be read ({error}); download it again'
+    ) from error
   if (magic, protocol) != (_LEGACY_MAGIC, _LEGACY_PROTOCOL):
-    raise ValueError('neither a zip archive nor a legacy PyTorch file')
+    raise ValueError(f'{_NEITHER}: it is a pickle of something else')
   Unpickler(file).load()  # type sizes of the machine that saved it
   reader = Unpickler(file)
   tree = reader.load()

@@ -8,6 +8,8 @@ the names differ; the axes follow from the names.
 import collections
 import io
 import re
+import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,16 @@ from sr3d_jax.files import write_whole
 from sr3d_jax.types import Params
 
 
+# what a damaged .npz, or none, provokes in numpy
+_UNREADABLE = (
+  ValueError,
+  TypeError,
+  EOFError,
+  zipfile.BadZipFile,
+  zlib.error,
+)
+
+
 def save(path: str | Path, params: Params) -> None:
   """Writes parameters as a compressed npz of half-precision arrays."""
   arrays = {n: np.asarray(a, np.float16) for n, a in flatten(params).items()}
@@ -29,11 +41,25 @@ def save(path: str | Path, params: Params) -> None:
 
 
 def restore(path: str | Path, init: Callable) -> Params:
-  """Reads what `save` wrote, as parameters like those of `init`."""
+  """Reads what `save` wrote, as parameters like those of `init`.
+
+  Raises:
+    ValueError: the file is damaged or of another network; it is named.
+  """
   if not Path(path).exists():
     raise FileNotFoundError(f'no weights at {path}')
-  with np.load(path, allow_pickle=False) as file:
-    return as_params({name: file[name] for name in file.files}, init)
+  try:
+    with np.load(path, allow_pickle=False) as file:
+      arrays = {name: file[name] for name in file.files}
+  except _UNREADABLE as error:
+    raise ValueError(
+      f'{path} is no whole .npz file ({error}): it was cut short or damaged; '
+      'take it again from where it came from'
+    ) from error
+  try:
+    return as_params(arrays, init)
+  except ValueError as error:
+    raise ValueError(f'{path}: {error}') from error
 
 
 def as_params(

@@ -90,12 +90,52 @@ def test_a_pickle_that_calls_anything_is_refused(tmp_path, function, capsys):
   assert capsys.readouterr().out == ''
 
 
-@pytest.mark.parametrize('kept', [0, 10, 400, 30_000])
-@pytest.mark.parametrize('name', ['imdn', 'rlfn'])
-def test_a_file_cut_short_is_named(tmp_path, name, kept):
+@pytest.mark.parametrize('share', [0.01, 0.5, 0.99])
+def test_an_archive_cut_short_is_told_as_one(tmp_path, share):
+  whole = (FIXTURES / 'rlfn.pth').read_bytes()
   path = tmp_path / 'short.pth'
-  path.write_bytes((FIXTURES / f'{name}.pth').read_bytes()[:kept][:-200])
-  with pytest.raises(ValueError, match=r'short\.pth'):
+  path.write_bytes(whole[: int(share * len(whole))])
+  told = (
+    rf'short\.pth: it has {int(share * len(whole)):,} bytes, begins as a zip '
+    'archive .* cut short; download it again'
+  )
+  with pytest.raises(ValueError, match=told):
+    pth.load(path)
+
+
+@pytest.mark.parametrize(
+  'share, told',
+  [
+    (0.0003, 'neither a zip archive nor a legacy PyTorch file: .* download'),
+    (0.02, 'truncated|ran out|Ran out'),
+    (0.99, r'should hold \d+ values .* cut short'),
+  ],
+)
+def test_a_legacy_file_cut_short_is_told_as_one(tmp_path, share, told):
+  whole = (FIXTURES / 'imdn.pth').read_bytes()
+  path = tmp_path / 'short.pth'
+  path.write_bytes(whole[: int(share * len(whole))])
+  with pytest.raises(ValueError, match=rf'short\.pth: .*({told})'):
+    pth.load(path)
+
+
+@pytest.mark.parametrize(
+  'data, told',
+  [
+    (b'', 'it is empty'),
+    (b'<!DOCTYPE html><html>Sign in</html>', 'it cannot be read'),
+    (b'PK, but no archive', 'it cannot be read'),
+    ('\N{SNOWMAN}'.encode(), 'it cannot be read'),
+    (pickle.dumps([1, 2]) * 2, 'it is a pickle of something else'),
+  ],
+)
+def test_what_is_no_checkpoint_is_told(tmp_path, data, told):
+  path = tmp_path / 'page.pth'
+  path.write_bytes(data)
+  wanted = (
+    rf'page\.pth: neither a zip archive nor a legacy PyTorch file: {told}'
+  )
+  with pytest.raises(ValueError, match=wanted):
     pth.load(path)
 
 

@@ -70,3 +70,25 @@ def test_save_then_restore_is_identity_to_half_precision(tmp_path):
     np.testing.assert_allclose(a, b, rtol=2**-11)
   with pytest.raises(FileNotFoundError, match=r'no weights at .*none\.npz'):
     weights.restore(tmp_path / 'none.npz', _init)
+
+
+def test_a_damaged_file_is_named(tmp_path):
+  path = tmp_path / 'w.npz'
+  weights.save(path, _init(jax.random.key(0)))
+  whole = path.read_bytes()
+  broken = bytearray(whole)
+  broken[len(whole) // 2] ^= 255
+  np.save(tmp_path / 'one.npy', np.zeros(3))
+  one = (tmp_path / 'one.npy').read_bytes()
+  for data in (b'', whole[:10], whole[:-100], bytes(broken), one, b'<html>'):
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r'w\.npz is no whole \.npz file'):
+      weights.restore(path, _init)
+
+
+def test_a_file_of_another_network_is_named(tmp_path):
+  path = tmp_path / 'w.npz'
+  weights.save(path, {'second': {'bias': np.zeros(5)}})
+  told = r"w\.npz: these weights are of another .* lack \['first\.bias'"
+  with pytest.raises(ValueError, match=told):
+    weights.restore(path, _init)
