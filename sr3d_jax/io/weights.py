@@ -21,7 +21,6 @@ import numpy as np
 from sr3d_jax.files import write_whole
 from sr3d_jax.types import Params
 
-
 # what a damaged .npz, or none, provokes in numpy
 _UNREADABLE = (
   ValueError,
