@@ -63,7 +63,7 @@ def get_config(arg: str = '') -> ConfigDict:
   config.source = 'configs/threedsr/experiments.py'
   if name == 'e75':
     _vary(config, *extra)
-  config = table.with_rows(config, ROWS[name](known.size), known.prior)
+  config = table.with_rows(config, ROWS[name](known.size), known)
   if name == 'e76':
     _rescale(config, *extra)
   return config

@@ -5,8 +5,9 @@
         --workdir=runs/threedsr/fox_cpu
 
 Words: a scene (fox, fern, lego, quickstart, llff_NAME, mipnerf360_NAME; none is
-fox), a size (`smoke`, `cpu`; none is a GPU), a seed (`seed1`) and `stablesr`,
-whose weights are yours, in place of the shipped network. Rows:
+fox), a size (`smoke`, `cpu`; none is a GPU), a seed (`seed1`), `stablesr`,
+whose weights are yours, in place of the shipped network, and rows that are
+wanted alone (`sr_once`, `released`, `corrected`). Rows:
 
     lr_fit     the fit to the coarse photos, from which all others start
     bicubic    its enlargements, fitted
@@ -52,6 +53,7 @@ SCENES = {
 # The network that is meant, and what its presets replace.
 PRIORS = {'diffusion': {}, 'stablesr': {THREEDSR: 'stablesr_released'}}
 STEPS = {'': 20_000, 'cpu': 2000, 'smoke': 8}  # of each row's fits together
+ALONE = ('sr_once', 'released', 'corrected')
 CALLS = 4  # of the denoiser, and fits between them
 # (first, last) refinement of the density in one long fit; in four parts of it,
 # none of which ends with one, so that they refine as often; in each of four
@@ -71,7 +73,7 @@ SMALL_MEASURES = ('psnr', 'ssim', 'gmsd', 'haarpsi', 'lr_psnr')
 def get_config(arg: str = '') -> ConfigDict:
   """Returns one scene's run; the words are told above."""
   words = parse(arg)
-  return with_rows(scene_config(words), table_rows(words.size), words.prior)
+  return with_rows(scene_config(words), table_rows(words.size), words)
 
 
 class Words(NamedTuple):
@@ -81,11 +83,12 @@ class Words(NamedTuple):
   size: str = ''
   seed: int = 0
   prior: str = 'diffusion'
+  only: tuple[str, ...] = ()  # rows; none is all
 
 
 def parse(arg: str) -> Words:
   """Splits the config's argument."""
-  scenes, words = [], {}
+  scenes, words, only = [], {}, ()
   for word in filter(None, arg.split(',')):
     if word in SCENES:
       scenes.append(word)
@@ -95,17 +98,19 @@ def parse(arg: str) -> Words:
       words['prior'] = word
     elif re.fullmatch(r'seed\d+', word):
       words['seed'] = int(word.removeprefix('seed'))
+    elif word in ALONE:
+      only = (*only, word)
     else:
       raise ValueError(
         f'the config argument has an unknown word {word!r}: wanted a size '
-        f'(smoke, cpu), a seed (seed1), a prior ({", ".join(PRIORS)}) or a '
-        f'scene ({", ".join(SCENES)})'
+        f'(smoke, cpu), a seed (seed1), a prior ({", ".join(PRIORS)}), a row '
+        f'({", ".join(ALONE)}) or a scene ({", ".join(SCENES)})'
       )
   if len(scenes) > 1:
     raise ValueError(f'one run has one scene, got {", ".join(scenes)}')
   if words.get('prior') == 'stablesr' and words.get('size') == 'smoke':
     raise ValueError('smoke has untrained weights: leave stablesr out')
-  return Words(*scenes or ('fox',), **words)
+  return Words(*scenes or ('fox',), **words, only=only)
 
 
 def scene_config(words: Words) -> ConfigDict:
@@ -121,6 +126,8 @@ def scene_config(words: Words) -> ConfigDict:
   if size == 'smoke':
     tiny = diffusion_sr.get_config('smoke').network.to_dict()
     config.prior.update(weights=None, sizes=tiny)
+    if words.scene == 'quickstart':
+      config.scene.height = config.scene.width  # RLFN wants 15 px
     base.for_a_minute(config)
   elif size == 'cpu':
     if words.scene == 'fox':
@@ -132,14 +139,18 @@ def scene_config(words: Words) -> ConfigDict:
   return config
 
 
-def with_rows(config: ConfigDict, rows: dict, prior: str) -> ConfigDict:
+def with_rows(config: ConfigDict, rows: dict, words: Words) -> ConfigDict:
   """Gives a config its rows, and their order, which a `ConfigDict` forgets."""
+  rows = {k: v for k, v in rows.items() if not words.only or k in words.only}
+  if not rows:
+    raise ValueError(f'there is no row {", ".join(words.only)} here')
   config.rows = rows
+  config.main = config.main if config.main in rows else list(rows)[-1]
   config.baselines = tuple(row for row in rows if row != config.main)
-  if prior == 'stablesr':
+  if words.prior == 'stablesr':
     config.prior = stablesr_corrected.get_config()
     for row in config.rows.values():
-      row.prior = PRIORS[prior].get(row.prior, row.prior)
+      row.prior = PRIORS[words.prior].get(row.prior, row.prior)
   return config
 
 

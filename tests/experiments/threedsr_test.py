@@ -81,6 +81,8 @@ def test_words_say_scene_size_seed_and_prior():
   assert config.rows.released.prior == 'stablesr_released'
   assert config.rows.corrected.prior == 'diffusion'  # the config's own
   assert config.first_fit.num_steps == 30_000
+  only = table.get_config('fern,stablesr,released')
+  assert list(only.rows) == ['released'] and only.main == 'released'
   small = table.get_config('fern,cpu')
   assert (small.scene.size, small.lr_scene.size) == ((504, 378), (126, 94))
   assert table.get_config('fox,cpu').scene.size == (270, 480)
@@ -94,6 +96,7 @@ def test_words_say_scene_size_seed_and_prior():
     (table, 'stablesr,smoke', 'leave stablesr out'),
     (experiments, 'e79', "unknown word 'e79'.* or one of e71, e72"),
     (experiments, 'e71,e72', 'one experiment'),
+    (experiments, 'e71,sr_once', 'no row sr_once here'),
     (experiments, 'e71,x2', "e71 takes no variant and no scale, got 'x2'"),
     (experiments, 'e75,x2', "e75 takes mip, plain, .*got 'x2'"),
   ],
@@ -134,11 +137,11 @@ def test_two_rows_differ_in_what_stands_between_their_calls_alone(
   monkeypatch.setattr(Table, 'finish', lambda self, best: self.rows)
   config = table.get_config('quickstart,smoke')
   rows = {name: config.rows[name] for name in ('sr_once', 'corrected')}
-  config = table.with_rows(config, rows, 'diffusion')
+  config = table.with_rows(config, rows, table.Words('quickstart'))
   config.bound, config.measures = False, ('psnr', 'gmsd')
   made = run(config, tmp_path)
-  fine = 48, 64
+  fine = 64, 64
   parts = [(first, 2, 1, fine) for first in (0, 2, 4, 6)]
-  assert fits == [(0, 20, 0, (12, 16)), (0, 8, 1, fine), *parts]
+  assert fits == [(0, 20, 0, (16, 16)), (0, 8, 1, fine), *parts]
   assert [row['name'] for row in made] == ['lr_fit', 'sr_once', 'corrected']
   assert all(0 < row['psnr'] < 60 and 0 < row['gmsd'] < 1 for row in made)
