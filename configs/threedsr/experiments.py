@@ -20,7 +20,10 @@ Further words are those of configs/threedsr/table.py: a scene, a size, a seed;
     e77  how should the photos bind the result?
     e78  should the views start from one noise?
 
-`smoke` rehearses all rows with untrained weights.
+`smoke` rehearses all rows with untrained weights. Not here: other kinds of
+scenes than Gaussians (2DGS, NeRF), a video model in the loop (none is ported),
+a fine scene that starts the next, finer one (x4 and then x2), losses of
+networks, photos that were shrunk by another filter than the anchor's.
 """
 
 from ml_collections import ConfigDict
@@ -180,9 +183,10 @@ def _called(size: str, calls: int, every: int) -> dict:
 
 def _priors(size: str) -> dict:
   """Other priors in the same loop; those of one call have one fit."""
-  names = ('bicubic', 'rlfn', 'imdn', 'gaussian_sr')
+  names = ('bicubic', 'rlfn', 'imdn', 'swinir', 'gaussian_sr')
   return {
     **{name: one_call(name, size, anchor_weight=1.0) for name in names},
+    'one_step': {**sr_once(size), 'settings': {'num_steps': 1}},
     'sr_once': sr_once(size),
     'corrected': interleaved(size),
   }
