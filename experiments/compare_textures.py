@@ -32,8 +32,9 @@ def load(config: Any) -> dict[str, tuple]:
   """{row: (prior, params)} of the rows that have their weights."""
   found = {}
   for row, section in config.rows.items():
-    prior = resolve.build('priors', {**section, 'scale': config.scale})
     try:
+      # which opens some files already
+      prior = resolve.build('priors', {**section, 'scale': config.scale})
       found[row] = prior, prior.init(jax.random.key(config.seed))
     except FileNotFoundError as error:
       print(f'{row} is left out: {error}', flush=True)
