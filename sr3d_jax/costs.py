@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
-from sr3d_jax import latent_tiles
+from sr3d_jax import image, latent_tiles
 from sr3d_jax.models import autoencoder, stablesr
 
 FACTOR = 8  # px of one of the latents
@@ -148,11 +148,8 @@ def released(height: int, width: int, num_steps: int = 4) -> Bill:
   decoder, and decodes; at all but the first it encodes the render and runs the
   UNet once more, for a result that it overwrites.
   """
-  if height % 32 or width % 32:  # then both sides grow to the next multiple
-    height, width = (32 * (side // 32 + 1) for side in (height, width))
-  corners, patch = latent_tiles.pixel_tiles(
-    (height, width), PATCH, PATCH - STRIDE
-  )
+  whole = image.ragged_size((height, width), grow_both=True)
+  corners, patch = latent_tiles.pixel_tiles(whole, PATCH, PATCH - STRIDE)
   calls = (2 * num_steps - 1, 3 * num_steps - 1, num_steps)
   return _bill(patch, len(corners), *calls)
 
@@ -163,7 +160,7 @@ def corrected(height: int, width: int, num_steps: int = 4) -> Bill:
   The coarse picture is encoded once, and each render but the last, which no
   step follows.
   """
-  whole = (height + -height % FACTOR, width + -width % FACTOR)
+  whole = image.ragged_size((height, width), FACTOR)
   return _bill(whole, 1, num_steps, num_steps, num_steps)
 
 

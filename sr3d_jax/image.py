@@ -82,14 +82,23 @@ def pad_ragged(
   Returns:
     [..., H', W', C]; the picture is its top left corner.
   """
+  old = images.shape[-3:-1]
+  new = ragged_size(old, multiple, grow_both=grow_both)
+  widths = [(0, 0)] * (images.ndim - 3) + [(0, b - a) for a, b in zip(old, new)]
+  return jnp.pad(images, [*widths, (0, 0)], 'reflect')
+
+
+def ragged_size(
+  size: tuple[int, int], multiple: int = 32, *, grow_both: bool = False
+) -> tuple[int, int]:
+  """Finds the height and width that `pad_ragged` gives a picture of a size."""
   if multiple < 1:
     raise ValueError(f'multiple must be at least 1 px, got {multiple}')
-  sides = images.shape[-3:-1]
-  missing = [-side % multiple for side in sides]
-  if grow_both and any(missing):
-    missing = [multiple - side % multiple for side in sides]
-  widths = [(0, 0)] * (images.ndim - 3) + [(0, more) for more in missing]
-  return jnp.pad(images, [*widths, (0, 0)], 'reflect')
+  if grow_both and any(side % multiple for side in size):
+    height, width = (multiple * (side // multiple + 1) for side in size)
+  else:
+    height, width = (side + -side % multiple for side in size)
+  return height, width
 
 
 def gaussian_taps(sigma: float | Array, radius: int) -> Array:
