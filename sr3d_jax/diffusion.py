@@ -211,9 +211,16 @@ def posterior(
   return np.sqrt(end) - c2 * np.sqrt(alpha_bar), c2, sigma
 
 
+def roots(alpha_bars: np.ndarray) -> tuple[Array, Array]:
+  """Finds sqrt(a) and sqrt(1 - a), [T] each: tables for a traced index."""
+  signal, spread = _signal_and_noise(alpha_bars, alpha_bars)
+  return signal, spread
+
+
 def _signal_and_noise(alpha_bar: Array, x: Array) -> tuple[Array, Array]:
   """sqrt(a) and sqrt(1 - a), with axes to the right until x's rank."""
-  # Taken before the cast: a float32 near 1 has lost the noise of float64's.
+  # Taken before the cast: near 1 a float32 has lost the noise that NumPy's
+  # float64 has. What is traced is float32 already; see `roots`.
   roots = alpha_bar**0.5, (1 - alpha_bar) ** 0.5
   axes = tuple(range(np.ndim(alpha_bar), np.ndim(x)))
   signal, spread = (

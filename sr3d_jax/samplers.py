@@ -133,7 +133,7 @@ def euler(
       'euler divides by the signal, and the first timestep has none (zero '
       'SNR): use ddim, which is the same in other coordinates'
     )
-  roots = jnp.asarray(np.sqrt(levels), jnp.float32)
+  roots, _ = diffusion.roots(levels)
   sigmas = np.sqrt(1 / levels - 1)
   ratio = jnp.asarray(np.sqrt(1 / ends - 1) / sigmas, jnp.float32)
 
@@ -179,12 +179,13 @@ def dpm_solver(
     jnp.asarray(values, jnp.float32)
     for values in (shrink, gain, _extrapolation(levels))
   )
+  roots = diffusion.roots(levels)
 
   def start(noise, mean=None):
     return State(_begin(noise, mean, levels[0]), jnp.zeros_like(noise))
 
   def step(state, estimate, eps, noise, i):
-    x = _recompose(state.x, estimate, eps, levels, i)
+    x = _recompose(state.x, estimate, eps, roots, i)
     ahead = estimate + mix[i] * (estimate - state.memory)
     return State(shrink[i] * x + gain[i] * ahead, estimate)
 
@@ -264,13 +265,14 @@ def _levels(alpha_bars, timesteps, ends):
 def _linear(timesteps, levels, c1, c2, sigma):
   """A sampler whose next x is c1 x0 + c2 x + sigma n."""
   c1, c2, spread = (jnp.asarray(c, jnp.float32) for c in (c1, c2, sigma))
+  roots = diffusion.roots(levels)
 
   def start(noise, mean=None):
     return State(_begin(noise, mean, levels[0]), ())
 
   def step(state, estimate, eps, noise, i):
     x = c1[i] * estimate
-    x += c2[i] * _recompose(state.x, estimate, eps, levels, i)
+    x += c2[i] * _recompose(state.x, estimate, eps, roots, i)
     return State(x + spread[i] * noise if sigma.any() else x, ())
 
   return Sampler(np.asarray(timesteps), levels, start, _as_is, step)
@@ -284,12 +286,15 @@ def _as_is(state, i):
   return state.x
 
 
-def _recompose(x, estimate, eps, levels, i):
-  """The x at which a network would have seen this estimate and this noise."""
+def _recompose(x, estimate, eps, roots, i):
+  """The x at which a network would have seen this estimate and this noise.
+
+  That of `diffusion.add_noise`, by the roots of all levels.
+  """
   if eps is None:
     return x
-  level = jnp.asarray(levels, jnp.float32)[i]
-  return diffusion.add_noise(estimate, eps, level)
+  signal, spread = roots
+  return signal[i] * estimate + spread[i] * eps
 
 
 def _extrapolation(levels):
