@@ -34,5 +34,7 @@ def get_config(arg: str = '') -> ConfigDict:
       'overlap': 0,
       'patch': None,
       'is_published': False,
+      'rows_per_device': 1,  # views, tiles or patches at a time
+      'dtype': 'float32',  # bfloat16 takes half the memory
     }
   )

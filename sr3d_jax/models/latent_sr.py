@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from sr3d_jax import diffusion
 from sr3d_jax.models.blocks import pixel_unshuffle
 from sr3d_jax.types import Array, LatentDiffusion, Network, Params
 
@@ -217,11 +218,10 @@ def _times(key, count, num_train, is_regression):
 
 def _noisy(key, fine, coarse, alpha_bar, is_regression):
   """Noisy latents; for a regression, what says no more than the coarse ones."""
-  signal = jnp.sqrt(alpha_bar)[:, None, None, None]
   if is_regression:
-    return signal * coarse
+    return diffusion.add_noise(coarse, jnp.zeros_like(coarse), alpha_bar)
   noise = jax.random.normal(key, fine.shape)
-  return signal * fine + jnp.sqrt(1 - signal**2) * noise
+  return diffusion.add_noise(fine, noise, alpha_bar)
 
 
 def fusing(

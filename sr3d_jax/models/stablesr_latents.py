@@ -4,6 +4,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from sr3d_jax import diffusion
 from sr3d_jax.types import Array, LatentDiffusion, Network
 
 
@@ -13,14 +14,15 @@ def make(
   encoder: Any,
   alpha_bars: Array,
   first_stage: Any | None = None,
+  kind: str = 'eps',
 ) -> LatentDiffusion:
   """Joins the parts of StableSR; see `models.stablesr`.
 
   Its parameters are {'autoencoder', 'unet', 'encoder', 'text'}, the last with
   the 'embedding' [1, 77, D] of the empty prompt; 'first_stage' is one more
-  where the two published files encode differently. The denoiser predicts noise;
-  where there is hardly any signal the estimate that follows from that is as
-  uncertain as published.
+  where the two published files encode differently. Of a denoiser that predicts
+  noise, the estimate is as uncertain as published where there is hardly any
+  signal.
 
   Args:
     autoencoder: of `models.autoencoder`, with its fusion.
@@ -29,7 +31,14 @@ def make(
     alpha_bars: [T] of the schedule.
     first_stage: of `models.autoencoder`, gives latents where `autoencoder`'s
       encoder is good for the decoder's features alone.
+    kind: what the denoiser predicts, see `diffusion`: 'eps' of stablesr_turbo
+      and stablesr_000117, 'v' of stablesr_768v.
   """
+  if kind not in diffusion.KINDS:
+    raise ValueError(
+      f'kind must be one of {", ".join(diffusion.KINDS)}, got {kind!r}: what '
+      'does the denoiser predict?'
+    )
   table = jnp.asarray(alpha_bars, jnp.float32)
 
   def init(key):
@@ -48,9 +57,8 @@ def make(
     text = params['text']['embedding']
     text = jnp.broadcast_to(text, (len(x), *text.shape[1:]))
     maps = encoder.apply(params['encoder'], coarse, t)
-    eps = unet.apply(params['unet'], x, t, text, maps=maps)
-    a = table[t][:, None, None, None]
-    return (x - jnp.sqrt(1 - a) * eps) / jnp.sqrt(a)
+    found = unet.apply(params['unet'], x, t, text, maps=maps)
+    return diffusion.to_estimate(found, x, table[t], kind)
 
   def decode(params, latents, features=None, fidelity=0.0):
     return autoencoder.decode(

@@ -178,8 +178,8 @@ def test_fidelity_may_follow_the_steps(params):
 
 
 def test_timesteps_may_be_given(params):
-  prior = _make(timesteps=(900, 100))
-  assert prior.num_steps == 2
+  prior = _make(timesteps=(900, 100), num_steps=4)
+  assert prior.num_steps == 2  # as many as there are
   assert len(_run(prior, params)[0]) == 2
 
 
@@ -190,12 +190,39 @@ def test_timesteps_may_be_given(params):
     ({'color': 'gray'}, 'color must be one of none, wavelet, adain'),
     ({'scale': 0.25}, 'did you mean 4'),
     ({'timesteps': (1, 2)}, 'timesteps must fall'),
-    ({'fidelity': (0.5, 0.5)}, 'fidelity'),
+    ({'fidelity': (0.5, 0.5)}, 'one for each of 3 steps'),
+    ({'fidelity': (0.5, 1.5, 1.0)}, r'fidelity must lie in 0\.\.1'),
+    ({'fidelity': float('nan')}, r'fidelity must lie .* got nan'),
+    ({'eta': -0.5}, r'eta must lie in 0\.\.1, .* got -0\.5'),
+    ({'eta': 1.5}, r'eta must lie in 0\.\.1'),
+    ({'back_projections': -1}, 'back_projections must be 0 or more, got -1'),
+    ({'tile': 0}, 'tile must be 1 latent or more, or None, got 0'),
+    ({'tile': 8, 'overlap': 8}, 'below tile=8, got 8'),
+    ({'tile': 8, 'overlap': -1}, 'overlap must be 0 or more, .* got -1'),
+    ({'patch': 30}, 'a multiple of 4 px, which are one latent, got 30'),
+    ({'patch': 0}, 'patch must be None or a multiple of 4 px'),
+    ({'rows_per_device': 0}, 'rows_per_device must be 1 or more, got 0'),
+    ({'dtype': 'float16'}, "one of float32, bfloat16, got 'float16'"),
+    ({'weights': 'a/b.ckpt'}, r'b\.ckpt is a checkpoint .* docs/weights\.md'),
+    ({'weights': 'b.pth'}, 'convert it first'),
+    ({'weights': 'shiped'}, "or .safetensors, got 'shiped'"),
   ],
 )
 def test_what_it_cannot_do_is_said(options, words):
   with pytest.raises(ValueError, match=words):
     _make(**options)
+
+
+def test_half_precision_finds_about_the_same_latents(params):
+  whole = _make().begin(params, KEY, VIEWS)
+  half = _make(dtype='bfloat16').begin(params, KEY, VIEWS)
+  (features,) = jax.tree.leaves(half.features)
+  assert features.dtype == jnp.bfloat16
+  mean, found = whole.posterior[0], half.posterior[0]
+  assert found.dtype == np.float32
+  # a layer rounds by 2^-9 of what it has
+  error = np.sqrt(np.mean(np.square(found - mean))) / np.std(mean)
+  assert 0 < error < 0.02
 
 
 EIGHT = """

@@ -1,12 +1,14 @@
 """StableSR behind the prior: its tiles as published, its file as converted."""
 
 import os
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from configs.convert import stablesr as stablesr_config
 from sr3d_jax import diffusion, latent_views, samplers
 from sr3d_jax.io import bundles, paths, weights
 from sr3d_jax.models import autoencoder, stablesr, stablesr_latents
@@ -108,12 +110,13 @@ def _write(path, **more):
       for name, shape in shapes.items()
     }
   embedding = rng.standard_normal((1, 77, 64), np.float32)
-  described = {
-    part: {'network': part, 'sizes': sizes}
+  kinds = stablesr_config.get_config().parts
+  said = {
+    part: {'network': kinds[part].network, 'sizes': sizes}
     for part, (_, sizes) in networks.items()
   }
   bundles.save(
-    path, parts | {'text': {'embedding': embedding}}, {'parts': described}
+    path, parts | {'text': {'embedding': embedding}}, {'parts': said}
   )
   return path
 
@@ -148,6 +151,98 @@ def test_an_encoder_of_its_own_gives_the_latents(tmp_path):
   np.testing.assert_array_equal(posterior.mean, first.mean)
   assert jnp.abs(posterior.mean - second.mean).max() > 1e-3
   jax.tree.map(np.testing.assert_array_equal, features, seen)
+
+
+def test_half_precision_decodes_to_about_the_same(bundle):
+  model, init = prior_module.load_bundle(bundle)
+  half, half_init = prior_module.load_bundle(bundle, 'bfloat16')
+  params, half_params = init(KEY), half_init(KEY)
+  kinds = {x.dtype for x in jax.tree.leaves(half_params['unet'])}
+  assert kinds == {jnp.dtype('bfloat16')}
+  images = jax.random.uniform(KEY, (1, 32, 48, 3))
+  posterior, features = model.encode(params, images)
+  _, half_features = half.encode(half_params, images)
+  assert jax.tree.leaves(half_features)[0].dtype == jnp.bfloat16
+  exact = model.decode(params, posterior.mean, features, 0.5)
+  found = half.decode(half_params, posterior.mean, half_features, 0.5)
+  assert found.dtype == jnp.float32
+  psnr = -10 * jnp.log10(jnp.mean(jnp.square(found - exact)))
+  assert 45 < psnr < 90
+
+
+@pytest.mark.parametrize('kind', diffusion.KINDS)
+def test_the_estimate_is_read_off_what_the_denoiser_predicts(kind):
+  """A denoiser that knows the noise finds the clean latents."""
+  rng = np.random.default_rng(2)
+  clean, noise = rng.standard_normal((2, 2, 4, 4, 4), np.float32)
+  alpha_bars = diffusion.scaled_linear()
+  t = np.array([100, 700])
+  said = diffusion.target(kind, clean, noise, alpha_bars[t])
+  model = stablesr_latents.make(
+    SimpleNamespace(factor=8),
+    SimpleNamespace(apply=lambda params, *inputs, maps: said),
+    SimpleNamespace(apply=lambda params, latents, t: {}),
+    alpha_bars,
+    kind=kind,
+  )
+  x = diffusion.add_noise(clean, noise, alpha_bars[t])
+  params = {'unet': {}, 'encoder': {}, 'text': {'embedding': np.zeros((1, 1))}}
+  found = model.estimate(params, x, t, clean)
+  np.testing.assert_allclose(found, clean, atol=2e-5)
+
+
+def test_a_file_may_say_what_its_denoiser_predicts(bundle, monkeypatch):
+  kinds = []
+  monkeypatch.setattr(
+    prior_module.stablesr_latents,
+    'make',
+    lambda **options: kinds.append(options['kind']),
+  )
+  prior_module.load_bundle(bundle)
+  opened = bundles.load(bundle)
+  said = opened._replace(manifest=opened.manifest | {'prediction': 'v'})
+  monkeypatch.setattr(bundles, 'load', lambda path: said)
+  prior_module.load_bundle(bundle)
+  assert kinds == ['eps', 'v']
+
+
+def test_an_unknown_prediction_is_refused():
+  with pytest.raises(ValueError, match="one of eps, v, x0, got 'noise'"):
+    stablesr_latents.make(None, None, None, diffusion.cosine(), kind='noise')
+
+
+@pytest.mark.parametrize(
+  'networks, has',
+  [
+    (
+      {
+        'unet': 'unet',
+        'encoder': 'stablesr_encoder',
+        'autoencoder': 'autoencoder_ldm',
+      },
+      r'autoencoder \(autoencoder_ldm\), encoder \(stablesr_encoder\), unet '
+      r'\(unet\)',
+    ),
+    ({'network': 'imdn'}, r'network \(imdn\)'),
+    ({'unet': 'stablesr_unet'}, r'unet \(stablesr_unet\)'),
+  ],
+)
+def test_a_file_of_other_networks_is_refused_by_its_parts(
+  tmp_path, networks, has
+):
+  path = tmp_path / 'other.safetensors'
+  parts = {
+    part: {'network': network, 'sizes': {'in_channels': 7}}
+    for part, network in networks.items()
+  }
+  bundles.save(path, {'a': {'b': np.zeros(1)}}, {'parts': parts})
+  told = (
+    rf'other\.safetensors has the parts {has}, and this prior wants '
+    r'autoencoder \(autoencoder_ldm\), encoder \(stablesr_encoder\), unet '
+    r'\(stablesr_unet\): convert'
+  )
+  with pytest.raises(ValueError, match=told):
+    prior_module.load_bundle(path)
 
 
 def test_weights_are_never_drawn():
