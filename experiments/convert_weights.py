@@ -79,6 +79,7 @@ def run(section: Any, output: Path, is_accepted: bool) -> None:
     ),
     'licences': config['licences'],
     'dtype': config['dtype'],
+    'prediction': config['prediction'],
     'notes': notes,
   }
   output.parent.mkdir(parents=True, exist_ok=True)

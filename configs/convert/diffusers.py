@@ -25,6 +25,7 @@ def get_config(arg: str = ''):
     'the licence that the model card of these folders names; of Stable '
     'Diffusion 2.x and its upscaler: CreativeML Open RAIL++-M',
   )
+  config.prediction = ''  # as prediction_type of scheduler_config.json: eps, v
   config.text_encoder = ConfigDict()
   config.text = f'{FOLDER}/empty_prompt.npy'
   config.sources = ConfigDict()

@@ -16,6 +16,7 @@ def get_config(arg: str = ''):
   """A checkpoint of which every entry is a weight of the network."""
   config = stablesr.get_config(arg)
   config.licences = ('the licence of the repository that publishes it',)
+  config.prediction = ''  # it denoises nothing
   config.text_encoder = ConfigDict()
   config.sources = {
     'checkpoint': {'path': 'weights/imdn/IMDN_x4.pth', 'section': ''}

@@ -39,6 +39,7 @@ def get_config(arg: str = ''):
     'Stable Diffusion 2.1: CreativeML Open RAIL++-M',
   )
   config.dtype = 'float32'
+  config.prediction = 'eps'  # of the UNet: eps, v or x0
   # The prompt is empty: its embedding, by the encoder in the checkpoint or from
   # a .npy file that was made once.
   config.text_encoder = {

@@ -8,6 +8,7 @@ metadata has one entry, `manifest`, in JSON:
   parameters it has;
 * `sources`: the files that it is from, with their bytes and SHA-256;
 * `licences`: under which they may be used, which whoever converts accepts;
+* `prediction`: what a denoiser predicts, see `diffusion`; 'eps' if not there;
 * `dtype`, and `notes` of what was found on the way.
 """
 

@@ -20,6 +20,7 @@ def run(load):
 @pytest.fixture
 def config():
   found = network.get_config()
+  found.prediction = 'v'
   found.sources.checkpoint.path = str(FILE)
   found.parts.network = {
     'source': 'checkpoint', 'network': 'rlfn', 'sizes': SIZES
@@ -36,6 +37,7 @@ def test_a_file_is_written_with_its_origin(run, config, tmp_path, capsys):
   part = bundle.manifest['parts']['network']
   assert (part['network'], part['sizes']) == ('rlfn', SIZES)
   assert bundle.manifest['sources'] == bundles.origins([FILE])
+  assert bundle.manifest['prediction'] == config.prediction
   assert bundle.manifest['licences'] == list(config.licences)
   params = bundles.params(bundle, 'network', rlfn.make(**SIZES).init)
   published = pth.load(FILE)['fea_conv.weight']
@@ -80,4 +82,5 @@ def test_configs_ask_for_the_published_counts():
     # the plain one, its decoder exchanged for that with fusion
     'autoencoder': 83_653_863 - 49_490_179 + 93_883_907,
   }
+  assert stablesr.get_config().prediction == 'eps'
   assert set(diffusers.get_config().parts) == {'unet', 'autoencoder'}
