@@ -130,10 +130,9 @@ def _padded(
         f'{tile * factor} px: published code would enlarge more than it is '
         'asked to, set is_published=False to pad it'
       )
-    is_ragged = any(side % 32 for side in size)
-    return tuple((side // 32 + 1) * 32 if is_ragged else side for side in size)
+    return image.ragged_size(size, 32, grow_both=True)
   least = factor * (tile or 1)
-  return tuple(max(-(-side // factor) * factor, least) for side in size)
+  return tuple(max(side, least) for side in image.ragged_size(size, factor))
 
 
 def _pad(
