@@ -217,6 +217,10 @@ def run(config: Any, folder: Any) -> list[dict]:
       table.skip(row, str(error))
       continue
     prior, seconds = timing.timed(made.prior)
+    if prior.couple is not None:
+      prior = prior._replace(
+        couple=functools.partial(prior.couple, **config.drawing)
+      )
     params = consolidate.consolidate(
       fit_key, prior, prior_params, made.representation, start, lr_train,
       fit=finer_fit(

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sr3d_jax import samplers
-from sr3d_jax.types import Array, Camera, SRPrior, Views
+from sr3d_jax.types import Array, SRPrior, Views
 
 CHOICES = {
   'noise': ('independent', 'shared', 'none', 'splatted', 'warped'),
@@ -94,8 +94,8 @@ def make(
       as published.
     at_once: whether all steps of the sampler are one of the prior, which saves
       decoding what nobody asks for.
-    fields: {word of `OF_SCENE`: (key, gaussians, cameras, channels) -> noise
-      [V, H / f, W / f, C]}.
+    fields: {word of `OF_SCENE`: (key, gaussians, cameras, channels, **drawing)
+      -> noise [V, H / f, W / f, C]}.
   """
   _check_choices(
     noise=noise, state=state, update=update, encode=encode, quantise=quantise
@@ -120,7 +120,7 @@ def make(
       features=features, first=begun, sampler=begun,
     )  # fmt: skip
 
-  def couple(key, now: State, gaussians, cameras: Camera) -> State:
+  def couple(key, now: State, gaussians, cameras, **drawing) -> State:
     draw = jax.random.fold_in(now.key, 0)
     latents = _latents(draw, now.posterior, encode)
     if len(latents) != len(now.photos):
@@ -132,7 +132,9 @@ def make(
     height, width = now.coarse.shape[1:3]
     cameras = dataclasses.replace(cameras, width=width, height=height)
     height, width, channels = latents.shape[1:]
-    drawn = field(key, gaussians, cameras.at_size(width, height), channels)
+    drawn = field(
+      key, gaussians, cameras.at_size(width, height), channels, **drawing
+    )
     begun = jax.device_get(sampler.start(drawn, latents))
     return dataclasses.replace(now, first=begun, sampler=begun)
 

@@ -14,9 +14,9 @@ def timed(prior: SRPrior) -> tuple[SRPrior, list[float]]:
   seconds: list[float] = []
 
   def clocked(call: Callable) -> Callable:
-    def run(*args: Any) -> Any:
+    def run(*args: Any, **options: Any) -> Any:
       started = time.monotonic()
-      result = jax.block_until_ready(call(*args))
+      result = jax.block_until_ready(call(*args, **options))
       seconds.append(time.monotonic() - started)
       return result
 

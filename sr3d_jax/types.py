@@ -348,8 +348,8 @@ class SRPrior(NamedTuple):
   inject: Callable  # (params, state, images)   -> state believing these images
   num_steps: int
   scale: float
-  couple: Callable | None = None  # (key, state, gaussians, cameras) -> state
-  #                                     that starts from noise of the scene
+  couple: Callable | None = None  # (key, state, gaussians, cameras, **drawing)
+  #                                 -> state that starts from the scene's noise
 
 
 def one_shot(init: Callable, upsample: Callable, scale: float) -> SRPrior:
