@@ -30,7 +30,7 @@ from sr3d_jax import (
   resolve,
   timing,
 )
-from sr3d_jax.fit import fit, fit_state
+from sr3d_jax.fit import fit_state
 from sr3d_jax.io import workdir as workdirs
 from sr3d_jax.methods import ANCHORED
 from sr3d_jax.render import render_views
@@ -202,10 +202,10 @@ def run(config: Any, folder: Any) -> list[dict]:
     return fit_stage
 
   with table.recorder('lr_fit', config.first_fit.num_steps) as (store, log):
-    start = fit(
+    start = fit_state(
       first_key, rep, rep.init(init_key, full), lr_train,
       store=store, log=log, **drawing, **config.first_fit,
-    )  # fmt: skip
+    ).params  # fmt: skip
   table.add('lr_fit', rep.gaussians(start), note='coarse views only')
 
   for row, made in rows.items():

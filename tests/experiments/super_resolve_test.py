@@ -18,6 +18,7 @@ from ml_collections import config_flags
 from configs import quickstart
 from configs.scenes import own_folder
 from sr3d_jax import capture, consolidate, resolve
+from sr3d_jax.types import TrainState
 
 COMMAND = [
   sys.executable, '-m', 'experiments.super_resolve',
@@ -217,9 +218,9 @@ def rehearse(job, monkeypatch):
 
   def fit(key, rep, params, views, **options):
     fits.append(options)
-    return params
+    return TrainState(step=0, params=params, opt_state=None)
 
-  monkeypatch.setitem(run.__globals__, 'fit', fit)
+  monkeypatch.setitem(run.__globals__, 'fit_state', fit)
   monkeypatch.setitem(run.__globals__, 'Table', table)
 
   def start(config, folder):

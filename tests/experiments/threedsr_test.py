@@ -131,9 +131,6 @@ def test_two_rows_differ_in_what_stands_between_their_calls_alone(
 
   run = load('super_resolve')['run']
   monkeypatch.setitem(run.__globals__, 'fit_state', fit)
-  monkeypatch.setitem(
-    run.__globals__, 'fit', lambda *a, **k: fit(*a, **k).params
-  )
   monkeypatch.setattr(Table, 'finish', lambda self, best: self.rows)
   config = table.get_config('quickstart,smoke')
   rows = {name: config.rows[name] for name in ('sr_once', 'corrected')}
