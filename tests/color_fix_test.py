@@ -24,7 +24,7 @@ WAVELET, ADAIN, LOW_BAND = map(
 )
 
 
-def _compare(content, style, wavelet, adain):
+def _assert_as_published(content, style, wavelet, adain):
   """Sums of some ten float32 terms around 1, in another order."""
   found = WAVELET(content, style)
   np.testing.assert_allclose(found, wavelet, atol=1e-6)
@@ -34,7 +34,7 @@ def _compare(content, style, wavelet, adain):
 
 def test_both_are_as_published():
   with np.load(KEPT) as file:
-    _compare(*file['colors'][..., None])
+    _assert_as_published(*file['colors'][..., None])
 
 
 @pytest.mark.parametrize('case', ['a', 'small', 'batch'])
@@ -44,7 +44,9 @@ def test_both_are_as_published_on_all_pictures(case):
   names = ('in/{}/content', 'in/{}/style')
   names += ('out/{}/wavelet_reconstruction', 'out/{}/adain')
   with np.load(paths.data_path('fixtures/wavelet_adain.npz')) as file:
-    _compare(*(np.moveaxis(file[n.format(case)], 1, -1) for n in names))
+    _assert_as_published(
+      *(np.moveaxis(file[n.format(case)], 1, -1) for n in names)
+    )
 
 
 def test_the_low_band_follows_the_style_and_the_high_band_the_content():

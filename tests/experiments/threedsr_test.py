@@ -123,10 +123,11 @@ def test_two_rows_differ_in_what_stands_between_their_calls_alone(
   def fit(
     key, rep, params, views, *, num_steps, anchor_weight=0.0, first=0, **options
   ):
-    fits.append((first, num_steps, anchor_weight, views.images.shape[1:3]))
     moments = options.get('opt_state') or ()
+    size = views.images.shape[1:3]
+    fits.append((first, num_steps, anchor_weight, size, moments))
     return TrainState(
-      step=num_steps, params=params, opt_state=(*moments, first)
+      step=num_steps, params=params, opt_state=(*moments, num_steps)
     )
 
   run = load('super_resolve')['run']
@@ -138,7 +139,8 @@ def test_two_rows_differ_in_what_stands_between_their_calls_alone(
   config.bound, config.measures = False, ('psnr', 'gmsd')
   made = run(config, tmp_path)
   fine = 64, 64
-  parts = [(first, 2, 1, fine) for first in (0, 2, 4, 6)]
-  assert fits == [(0, 20, 0, (16, 16)), (0, 8, 1, fine), *parts]
+  # A part goes on from the moments of the parts before, and of its row alone.
+  parts = [(2 * i, 2, 1, fine, (2,) * i) for i in range(4)]
+  assert fits == [(0, 20, 0, (16, 16), ()), (0, 8, 1, fine, ()), *parts]
   assert [row['name'] for row in made] == ['lr_fit', 'sr_once', 'corrected']
   assert all(0 < row['psnr'] < 60 and 0 < row['gmsd'] < 1 for row in made)
