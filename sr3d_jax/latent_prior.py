@@ -6,15 +6,16 @@ moves on. Never injected, it samples exactly as the plain sampler.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from sr3d_jax import samplers
-from sr3d_jax.types import Array, SRPrior, Views
+from sr3d_jax.types import Array, Camera, Gaussians, Params, SRPrior, Views
 
 CHOICES = {
   'noise': ('independent', 'shared', 'none', 'splatted', 'warped'),
@@ -100,101 +101,166 @@ def make(
   _check_choices(
     noise=noise, state=state, update=update, encode=encode, quantise=quantise
   )
-  timesteps = sampler.timesteps
-  num_steps = len(timesteps)
-  field = fields[noise] if noise in OF_SCENE else None
-  fidelities = _each('fidelity', fidelity, num_steps)
-
-  def begin(params, key, views: Views) -> State:
-    photos = np.asarray(views.images)
-    coarse = parts.enlarge(photos)
-    posterior, features = parts.encode(params, coarse)
-    draw, start = jax.random.split(key)
-    latents = _latents(jax.random.fold_in(draw, 0), posterior, encode)
-    begun = None
-    if field is None:
-      begun = sampler.start(_normal(start, latents.shape, noise), latents)
-      begun = jax.device_get(begun)
-    return State(
-      key=draw, photos=photos, coarse=coarse, posterior=posterior,
-      features=features, first=begun, sampler=begun,
-    )  # fmt: skip
-
-  def couple(key, now: State, gaussians, cameras, **drawing) -> State:
-    draw = jax.random.fold_in(now.key, 0)
-    latents = _latents(draw, now.posterior, encode)
-    if len(latents) != len(now.photos):
-      raise ValueError(
-        f'noise {noise!r} is of whole views, but {len(now.photos)} of them '
-        f'were cut into {len(latents)} patches: set patch=None'
-      )
-    # Latents cover what was added at the border, too.
-    height, width = now.coarse.shape[1:3]
-    cameras = dataclasses.replace(cameras, width=width, height=height)
-    height, width, channels = latents.shape[1:]
-    drawn = field(
-      key, gaussians, cameras.at_size(width, height), channels, **drawing
-    )
-    begun = jax.device_get(sampler.start(drawn, latents))
-    return dataclasses.replace(now, first=begun, sampler=begun)
-
-  def estimated(params, key, now: State, i: int) -> State:
-    if now.sampler is None:
-      raise ValueError(
-        f'noise {noise!r} belongs to a scene, and the prior was told of none: '
-        "couple it to one, as consolidate does, or set noise='independent'"
-      )
-    if i:
-      now = move_on(key, now, i - 1)
-    latents = _latents(jax.random.fold_in(now.key, i), now.posterior, encode)
-    x = np.asarray(sampler.model_input(now.sampler, i))
-    estimate = parts.estimate(params, x, timesteps[i], latents)
-    a = sampler.alpha_bars[i]
-    eps = (x - np.sqrt(a) * estimate) / np.sqrt(1 - a)
-    believed = estimate, eps.astype(np.float32) if update == 'eps' else None
-    return dataclasses.replace(now, believed=believed, index=i)
-
-  def show(params, now: State, i: int) -> Array:
-    images = parts.show(
-      params, now.believed[0], now.features, now.coarse, now.photos,
-      fidelities[i],
-    )  # fmt: skip
-    if quantise == 'trunc':
-      images = np.floor(255 * images) / 255
-    return jnp.asarray(images)
-
-  def step(params, key, now: State, i: int) -> tuple[State, Array]:
-    now = estimated(params, key, now, i)
-    return now, show(params, now, i)
-
-  def all_steps(params, key, now: State, i: int) -> tuple[State, Array]:
-    for j in range(num_steps):
-      now = estimated(params, jax.random.fold_in(key, j), now, j)
-    return now, show(params, now, num_steps - 1)
-
-  def move_on(key, now: State, i: int) -> State:
-    estimate, eps = now.believed
-    before = now.sampler
-    if state == 'stale':
-      x = now.first.x
-      before = now.first._replace(x=np.broadcast_to(x[-1:], x.shape))
-    fresh = _normal(key, estimate.shape, 'independent')
-    after = jax.device_get(sampler.step(before, estimate, eps, fresh, i))
-    return dataclasses.replace(now, sampler=after)
-
-  def inject(params, now: State, images: Array) -> State:
-    images = np.clip(images, 0, 1)
-    if quantise == 'trunc':
-      images = np.round(255 * images) / 255
-    posterior = parts.latents(params, parts.cut(images))
-    draw = jax.random.fold_in(now.key, num_steps + now.index)
-    estimate = _latents(draw, posterior, encode)
-    return dataclasses.replace(now, believed=(estimate, now.believed[1]))
-
-  prior = SRPrior(init, begin, step, inject, num_steps, scale)
+  num_steps = len(sampler.timesteps)
+  loop = _Loop(
+    parts,
+    sampler,
+    _each('fidelity', fidelity, num_steps),
+    noise,
+    is_stale=state == 'stale',
+    keeps_noise=update == 'eps',
+    encode=encode,
+    is_cut=quantise == 'trunc',
+    field=fields[noise] if noise in OF_SCENE else None,
+  )
+  prior = SRPrior(
+    init,
+    functools.partial(_begin, loop),
+    functools.partial(_step, loop),
+    functools.partial(_inject, loop),
+    num_steps,
+    scale,
+  )
   if at_once:
+    all_steps = functools.partial(_all_steps, loop)
     prior = prior._replace(step=all_steps, num_steps=1)
-  return prior if field is None else prior._replace(couple=couple)
+  if loop.field is not None:
+    prior = prior._replace(couple=functools.partial(_couple, loop))
+  return prior
+
+
+class _Loop(NamedTuple):
+  """What all steps need; the words are those of `make`."""
+
+  parts: Any
+  sampler: samplers.Sampler
+  fidelities: np.ndarray  # [num_steps]
+  noise: str
+  is_stale: bool
+  keeps_noise: bool  # whether the network's goes on, or one is implied
+  encode: str
+  is_cut: bool  # to 8 bits
+  field: Callable | None  # that makes noise of a scene
+
+
+def _begin(loop: _Loop, params: Params, key: Array, views: Views) -> State:
+  """Looks at the photos, and starts from noise unless that is a scene's."""
+  photos = np.asarray(views.images)
+  coarse = loop.parts.enlarge(photos)
+  posterior, features = loop.parts.encode(params, coarse)
+  draw, start = jax.random.split(key)
+  begun = State(
+    key=draw, photos=photos, coarse=coarse, posterior=posterior,
+    features=features, first=None, sampler=None,
+  )  # fmt: skip
+  if loop.field is not None:
+    return begun
+  return _start(loop, begun, _normal(start, posterior[0].shape, loop.noise))
+
+
+def _start(loop: _Loop, now: State, noise: Array) -> State:
+  """Starts the sampler from noise and the latents that step 0 is told."""
+  latents = _told(loop, now, 0)
+  first = jax.device_get(loop.sampler.start(noise, latents))
+  return dataclasses.replace(now, first=first, sampler=first)
+
+
+def _told(loop: _Loop, now: State, i: int) -> Array:
+  """The latents of the coarse pictures, as step i is told them."""
+  return _latents(jax.random.fold_in(now.key, i), now.posterior, loop.encode)
+
+
+def _couple(
+  loop: _Loop,
+  key: Array,
+  now: State,
+  gaussians: Gaussians,
+  cameras: Camera,
+  **drawing: Any,
+) -> State:
+  """Starts from the noise that a scene has in all views."""
+  num_patches, height, width, channels = now.posterior[0].shape
+  if num_patches != len(now.photos):
+    raise ValueError(
+      f'noise {loop.noise!r} is of whole views, but {len(now.photos)} of them '
+      f'were cut into {num_patches} patches: set patch=None'
+    )
+  # Latents cover what was added at the border, too.
+  size = dict(zip(('height', 'width'), now.coarse.shape[1:3]))
+  cameras = dataclasses.replace(cameras, **size).at_size(width, height)
+  drawn = loop.field(key, gaussians, cameras, channels, **drawing)
+  return _start(loop, now, drawn)
+
+
+def _estimated(
+  loop: _Loop, params: Params, key: Array, now: State, i: int
+) -> State:
+  """Moves on to step i, and estimates the clean latents there."""
+  if now.sampler is None:
+    raise ValueError(
+      f'noise {loop.noise!r} belongs to a scene, and the prior was told of '
+      "none: couple it to one, as consolidate does, or set noise='independent'"
+    )
+  if i:
+    now = _moved_on(loop, key, now, i - 1)
+  x = np.asarray(loop.sampler.model_input(now.sampler, i))
+  t = loop.sampler.timesteps[i]
+  estimate = loop.parts.estimate(params, x, t, _told(loop, now, i))
+  eps = None
+  if loop.keeps_noise:
+    a = loop.sampler.alpha_bars[i]
+    eps = (x - np.sqrt(a) * estimate) / np.sqrt(1 - a)
+    eps = eps.astype(np.float32)
+  return dataclasses.replace(now, believed=(estimate, eps), index=i)
+
+
+def _moved_on(loop: _Loop, key: Array, now: State, i: int) -> State:
+  """Moves the sampler on from step i by what is believed."""
+  estimate, eps = now.believed
+  before = now.sampler
+  if loop.is_stale:
+    x = now.first.x
+    before = now.first._replace(x=np.broadcast_to(x[-1:], x.shape))
+  fresh = _normal(key, estimate.shape, 'independent')
+  after = loop.sampler.step(before, estimate, eps, fresh, i)
+  return dataclasses.replace(now, sampler=jax.device_get(after))
+
+
+def _shown(loop: _Loop, params: Params, now: State, i: int) -> Array:
+  """[V, sH, sW, 3] what is believed at step i."""
+  images = loop.parts.show(
+    params, now.believed[0], now.features, now.coarse, now.photos,
+    loop.fidelities[i],
+  )  # fmt: skip
+  return jnp.asarray(np.floor(255 * images) / 255 if loop.is_cut else images)
+
+
+def _step(
+  loop: _Loop, params: Params, key: Array, now: State, i: int
+) -> tuple[State, Array]:
+  now = _estimated(loop, params, key, now, i)
+  return now, _shown(loop, params, now, i)
+
+
+def _all_steps(
+  loop: _Loop, params: Params, key: Array, now: State, i: int
+) -> tuple[State, Array]:
+  del i  # there is one
+  last = len(loop.sampler.timesteps) - 1
+  for j in range(last + 1):
+    now = _estimated(loop, params, jax.random.fold_in(key, j), now, j)
+  return now, _shown(loop, params, now, last)
+
+
+def _inject(loop: _Loop, params: Params, now: State, images: Array) -> State:
+  """Believes pictures in the place of the last estimate."""
+  images = np.clip(images, 0, 1)
+  if loop.is_cut:
+    images = np.round(255 * images) / 255
+  posterior = loop.parts.latents(params, loop.parts.cut(images))
+  draw = jax.random.fold_in(now.key, len(loop.sampler.timesteps) + now.index)
+  estimate = _latents(draw, posterior, loop.encode)
+  return dataclasses.replace(now, believed=(estimate, now.believed[1]))
 
 
 def _latents(key: Array, posterior: tuple[Array, Array], encode: str) -> Array:
