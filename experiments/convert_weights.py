@@ -68,7 +68,7 @@ def run(section: Any, output: Path, is_accepted: bool) -> None:
     source, prefix = map(config['text_encoder'].get, ('source', 'prefix'))
     text = conversion.embed_empty_prompt(sources[source], prefix)
   parts = conversion.convert(sources, config['parts'], config['dtype'])
-  notes = []
+  notes = [source.note for source in sources.values() if source.note]
   if config['merge']:
     parts, note = conversion.merge(parts, **config['merge'])
     notes.append(note)

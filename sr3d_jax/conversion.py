@@ -18,6 +18,7 @@ from sr3d_jax.io import safetensors as tensor_files
 from sr3d_jax.models import (
   autoencoder,
   autoencoder_config,
+  basicvsr,
   clip_text,
   edsr,
   imdn,
@@ -55,6 +56,13 @@ KINDS = {
   'stablesr_encoder': Kind(
     stablesr.make_encoder, lambda **_: stablesr.ENCODER_NAMES
   ),
+  'basicvsr': Kind(
+    basicvsr.make, lambda **_: basicvsr.MM_NAMES, basicvsr.CONSTANTS
+  ),
+  'basicvsr_basicsr': _kind(basicvsr),
+  'realbasicvsr': Kind(
+    basicvsr.make_real, lambda **_: basicvsr.REAL_NAMES, basicvsr.CONSTANTS
+  ),
   **{
     module.__name__.rpartition('.')[2]: _kind(module)
     for module in (edsr, imdn, pan, rlfn, rrdbnet, swinir)
@@ -75,10 +83,15 @@ class Source(NamedTuple):
   dropped: list[str]  # patterns of names that are no weights of ours
   kind: str | None = None  # where the files say so
   sizes: Mapping[str, Any] | None = None
+  note: str = ''  # which of several sets of weights was chosen
 
 
 def read_checkpoint(
-  *, path: str, section: str | None = None, dropped: Sequence[str] = ()
+  *,
+  path: str,
+  section: str | None = None,
+  dropped: Sequence[str] = (),
+  prefixes: Sequence[str] = (),
 ) -> Source:
   """Finds the weights of one file, a PyTorch checkpoint or safetensors.
 
@@ -86,13 +99,41 @@ def read_checkpoint(
     path: absolute or below the data folder.
     section: the entry of a checkpoint that holds them, often 'state_dict'.
     dropped: regexes; an entry whose name matches one whole is left out.
+    prefixes: of names, the best set of weights first: only entries of the first
+      that the file has are kept, without it. '' is any.
   """
   file = paths.data_path(path)
   if file.suffix == '.safetensors':
     arrays, _ = tensor_files.load(file)
   else:
     arrays = pth.load(file, section=section)
-  return Source(dict(arrays), [file], list(dropped))
+  if not prefixes:
+    return Source(dict(arrays), [file], list(dropped))
+  prefix, chosen = _choose(arrays, prefixes, file)
+  note = (
+    f'{len(chosen)} of {len(arrays)} entries of {file.name} were chosen, those '
+    f'of {prefix}*'
+  )
+  return Source(chosen, [file], list(dropped), note=note)
+
+
+def _choose(
+  arrays: Mapping[str, Any], prefixes: Sequence[str], file: Path
+) -> tuple[str, dict[str, Any]]:
+  """The first prefix that any name has, and what follows it."""
+  for prefix in prefixes:
+    chosen = {
+      name.removeprefix(prefix): array
+      for name, array in arrays.items()
+      if name.startswith(prefix)
+    }
+    if chosen:
+      return prefix, chosen
+  found = dict.fromkeys(name.split('.')[0] for name in arrays)
+  raise ValueError(
+    f'{file} has no entry of {"* or ".join(prefixes)}*, only of '
+    f'{", ".join(found)}: it holds other weights'
+  )
 
 
 def read_folder(*, path: str, variant: str = '') -> Source:

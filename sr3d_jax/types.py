@@ -293,6 +293,16 @@ class Network(NamedTuple):
   loss: Callable  # (params, key, batch)    -> scalar, {name: scalar}
 
 
+class VideoNetwork(NamedTuple):
+  """A network of clips [B, T, H, W, 3] in [0, 1]: cleaned, then enlarged."""
+
+  init: Callable  # (key)                   -> params
+  clean: Callable  # (params, clips)        -> clips; as they are, where the
+  #                                           network has no part that cleans
+  enlarge: Callable  # (params, clips)      -> [B, T, sH, sW, 3], not clipped
+  scale: int
+
+
 class FieldNetwork(NamedTuple):
   """A picture as a field of colour: encoded once, asked anywhere."""
 

@@ -46,6 +46,7 @@ ALLOWED = (
   ('sr3d_jax.models.stablesr', 'sr3d_jax.models.unet'),
   ('sr3d_jax.models.unet_config', 'sr3d_jax.models.unet'),
   ('sr3d_jax.models.', 'sr3d_jax.models.gaussian_design'),
+  ('sr3d_jax.models.', 'sr3d_jax.models.spynet'),
   ('sr3d_kernels', 'sr3d_kernels'),
   ('sr3d_jax.shards', 'sr3d_jax.render'),
   ('sr3d_jax.samplers', 'sr3d_jax.diffusion'),
