@@ -10,7 +10,7 @@ cameras are pinholes.
 
 import functools
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import jax
@@ -145,6 +145,30 @@ def compare(
     detail_error=jnp.sqrt(errors[1] / powers[1]),
     visible=jnp.mean(visible),
   )
+
+
+def follow(
+  surfaces: Array, cameras: Camera, **limits: float
+) -> Callable[[int, Array], tuple[Array, Array]]:
+  """Makes the alignment of neighbours on a path, see `temporal`.
+
+  Args:
+    surfaces: [T, H, W] of the scene that says where they look.
+    cameras: [T].
+    **limits: of `warp`.
+  """
+  views = list(_each(only_pinholes(cameras, 'view consistency')))
+  if len(surfaces) != len(views):
+    raise ValueError(
+      f'{len(views)} cameras want as many surfaces, got {surfaces.shape}'
+    )
+  align = jax.jit(functools.partial(warp, **limits))
+
+  def aligned(t: int, pictures: Array) -> tuple[Array, Array]:
+    source, target = ((surfaces[i], views[i]) for i in (t + 1, t))
+    return align(pictures, source, target)
+
+  return aligned
 
 
 def partners(

@@ -4,6 +4,8 @@ A flow [H, W, 2] holds (x, y), px: the pixel in column i, row j of the result is
 that of the other picture at column i + x, row j + y.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
@@ -38,3 +40,41 @@ def by_flow(pictures: Array, flow: Array, *, beyond: str = 'zeros') -> Array:
   columns = jnp.arange(width) + 0.5 + ring + flow[..., 0]
   rows = jnp.arange(height)[:, None] + 0.5 + ring + flow[..., 1]
   return jax.vmap(sampling.bilinear)(pictures, rows, columns)
+
+
+def visible(flow: Array, back: Array) -> Array:
+  """Finds where a flow is to be trusted: [B, H, W] bool.
+
+  The way there and back must end where it began, and motion be smooth, by the
+  thresholds of Ruder et al. (2016): |f + b~|² <= 0.01 (|f|² + |b~|²) + 0.5 and
+  |grad f|² <= 0.01 |f|² + 0.002, b~ being the way back from where f ends.
+
+  Args:
+    flow: [B, H, W, 2] px, from frames into others.
+    back: [B, H, W, 2] px, from the others.
+  """
+  returned = by_flow(back, flow)
+
+  def square(x: Array) -> Array:
+    return jnp.sum(x**2, axis=-1)
+
+  down = jnp.diff(flow, axis=1, append=flow[:, -1:])
+  right = jnp.diff(flow, axis=2, append=flow[:, :, -1:])
+  length = square(flow)
+  meets = square(flow + returned) <= 0.01 * (length + square(returned)) + 0.5
+  return meets & (square(down) + square(right) <= 0.01 * length + 0.002)
+
+
+def follow(flows: Array, backs: Array) -> Callable:
+  """Makes the alignment of a clip's neighbours, see `temporal`.
+
+  Args:
+    flows: [T - 1, H, W, 2] px, from each frame into the next.
+    backs: [T - 1, H, W, 2] px, from the next into each.
+  """
+  trusted = visible(flows, backs)
+
+  def align(t: int, pictures: Array) -> tuple[Array, Array]:
+    return by_flow(pictures[None], flows[t : t + 1])[0], trusted[t]
+
+  return align
