@@ -300,6 +300,8 @@ class VideoNetwork(NamedTuple):
   clean: Callable  # (params, clips)        -> clips; as they are, where the
   #                                           network has no part that cleans
   enlarge: Callable  # (params, clips)      -> [B, T, sH, sW, 3], not clipped
+  flow: Callable  # (params, frames, others [B, H, W, 3]) -> [B, H, W, 2] px,
+  #                                           see `warp`
   scale: int
 
 

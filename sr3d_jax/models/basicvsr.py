@@ -62,6 +62,7 @@ def make(
   num_blocks: int = 30,
   fine_channels: int = 64,
   flow_channels: tuple[int, ...] = spynet.HIDDEN,
+  flow_levels: int = spynet.NUM_LEVELS,
   clean_blocks: int = 0,
   max_cleanings: int = 1,
   clean_enough: float = 0.0,
@@ -76,6 +77,7 @@ def make(
     num_blocks: residual blocks of either direction.
     fine_channels: of what is enlarged.
     flow_channels: see `SPyNet`.
+    flow_levels: likewise.
     clean_blocks: residual blocks that clean the frames; 0 leaves them alone.
     max_cleanings: how often they may; published networks were trained with one.
     clean_enough: mean absolute change of a clip below which cleaning ends.
@@ -94,6 +96,7 @@ def make(
     num_blocks,
     fine_channels,
     flow_channels,
+    flow_levels,
     clean_blocks,
     max_cleanings,
     clean_enough,
@@ -111,7 +114,10 @@ def make(
   def enlarge(params, clips):
     return module.apply({'params': params}, clips, method='enlarge')
 
-  return VideoNetwork(init=init, clean=clean, enlarge=enlarge, scale=SCALE)
+  def flow(params, frames, others):
+    return module.apply({'params': params}, frames, others, method='flow_of')
+
+  return VideoNetwork(init, clean, enlarge, flow, SCALE)
 
 
 def make_real(
@@ -126,6 +132,7 @@ class _BasicVSR(nn.Module):
   num_blocks: int
   fine_channels: int
   flow_channels: tuple[int, ...]
+  flow_levels: int
   clean_blocks: int
   max_cleanings: int
   clean_enough: float
@@ -140,7 +147,7 @@ class _BasicVSR(nn.Module):
       remat=self.remat,
       dtype=self.dtype,
     )
-    self.spynet = spynet.SPyNet(self.flow_channels)
+    self.spynet = spynet.SPyNet(self.flow_channels, self.flow_levels)
     self.backward, self.forward = _Trunk(**trunk), _Trunk(**trunk)
     self.fusion = self._conv(self.channels, 1)
     self.up1 = self._conv(4 * self.channels)
@@ -183,6 +190,10 @@ class _BasicVSR(nn.Module):
       self, nothing, clips, earlier, remembered
     )
     return fine
+
+  def flow_of(self, frames: Array, others: Array) -> Array:
+    """Where the pixels of frames lie in others."""
+    return self.spynet(frames, others)
 
   def _scan(self, step, reverse: bool = False):
     return nn.scan(

@@ -1,6 +1,6 @@
 """SPyNet: optical flow from coarse to fine (Ranjan and Black 2017).
 
-The copy that BasicVSR carries: six levels, seven by seven convolutions, frames
+The copy that BasicVSR carries: seven by seven convolutions, six levels, frames
 resized to whole multiples of 32 px. Flows are as in `warp`.
 """
 
@@ -14,7 +14,6 @@ from sr3d_jax.types import Array
 
 NUM_LEVELS = 6
 HIDDEN = (32, 64, 32, 16)
-MULTIPLE = 2 ** (NUM_LEVELS - 1)
 # of ImageNet, as published
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 STD = np.array([0.229, 0.224, 0.225], np.float32)
@@ -24,17 +23,22 @@ class SPyNet(nn.Module):
   """Finds where each pixel of a frame lies in another one.
 
   Attributes:
-    hidden: channels between the five convolutions of each level.
+    hidden: channels between the convolutions of each level.
+    num_levels: each of twice the size of the one before; frames are resized to
+      whole multiples of 2^(num_levels - 1).
   """
 
   hidden: tuple[int, ...] = HIDDEN
+  num_levels: int = NUM_LEVELS
 
   @nn.compact
   def __call__(self, frames: Array, others: Array) -> Array:
     """Gives the flow [B, H, W, 2] from frames [B, H, W, 3] into others."""
     height, width = frames.shape[1:3]
-    whole = image.ragged_size((height, width), MULTIPLE)
-    frames, others = (_pyramid(_resize(x, *whole)) for x in (frames, others))
+    whole = image.ragged_size((height, width), 2 ** (self.num_levels - 1))
+    frames, others = (
+      _pyramid(_resize(x, *whole), self.num_levels) for x in (frames, others)
+    )
     coarsest = frames[0].shape[:3]
     flow = jnp.zeros((*coarsest, 2))
     for level, (frame, other) in enumerate(zip(frames, others)):
@@ -64,10 +68,10 @@ def _resize(x: Array, height: int, width: int) -> Array:
   return image.resize(x, height, width, method='bilinear', antialias=False)
 
 
-def _pyramid(frames: Array) -> list[Array]:
+def _pyramid(frames: Array, num_levels: int) -> list[Array]:
   """Normalised frames, each half of the next: the coarsest comes first."""
   levels = [(frames - MEAN) / STD]
-  for _ in range(NUM_LEVELS - 1):
+  for _ in range(num_levels - 1):
     levels.append(nn.avg_pool(levels[-1], (2, 2), strides=(2, 2)))
   return levels[::-1]
 
