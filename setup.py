@@ -24,6 +24,7 @@ REQUIRED = [
   'matplotlib>=3.9',  # curves in the report
   'av>=14',  # orbit video, 16-bit PNG
   'grain>=0.2.18',  # photographs and batches read ahead, in order
+  'zstandard>=0.23',  # version 4 of .spz, until Python 3.14 is the oldest
 ]
 
 EXTRAS = {

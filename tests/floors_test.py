@@ -4,7 +4,8 @@ A file imports only from lower floors, and files of one floor do not import each
 other, but for networks sharing `blocks`, `encoders`, `heads` and `ensemble`,
 GaussianSR knowing its design, the kernels their own files, `shards` projecting
 as `render` does, `io` knowing the faintest splat that is drawn and sharing what
-reads weights, and `photographs` shrinking what the other files of `io` read.
+reads weights and what turns codes into splats, and `photographs` shrinking and
+`splat_files` choosing what the other files of `io` read.
 """
 
 import ast
@@ -54,6 +55,8 @@ ALLOWED = (
   ('sr3d_jax.io.pth', 'sr3d_jax.io.pickles'),
   ('sr3d_jax.io.', 'sr3d_jax.io.safetensors'),
   ('sr3d_jax.io.bundles', 'sr3d_jax.io.weights'),
+  ('sr3d_jax.io.', 'sr3d_jax.io.quantized'),
+  ('sr3d_jax.io.splat_files', 'sr3d_jax.io.'),
   ('sr3d_jax.io.photographs', 'sr3d_jax.io.'),
   ('sr3d_jax.io.photographs', 'sr3d_jax.image'),
 )

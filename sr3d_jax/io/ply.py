@@ -80,7 +80,14 @@ def save(
 
 def load(path: str | os.PathLike) -> Gaussians:
   """Reads splats written by `save` or by any program of the 3DGS family."""
-  vertex = _read_vertices(path)
+  return decode(path, read_elements(path))
+
+
+def decode(
+  path: str | os.PathLike, elements: Mapping[str, Mapping[str, np.ndarray]]
+) -> Gaussians:
+  """Takes splats from the columns that `read_elements` gives of a file."""
+  vertex = elements['vertex']
   num_rest = sum(name.startswith('f_rest_') for name in vertex)
   if num_rest not in (0, 9, 24, 45):
     raise ValueError(
@@ -112,7 +119,7 @@ def load_points(path: str | os.PathLike) -> tuple[Array, Array]:
     points [P, 3] and their colours [P, 3] in [0, 1]; mid-grey where the file
     has no red, green and blue.
   """
-  vertex = _read_vertices(path)
+  vertex = read_elements(path)['vertex']
   missing = [x for x in 'xyz' if x not in vertex]
   if missing:
     raise ValueError(
@@ -126,6 +133,47 @@ def load_points(path: str | os.PathLike) -> tuple[Array, Array]:
   if vertex['red'].dtype.kind in 'iu':
     colors = colors / np.float32(np.iinfo(vertex['red'].dtype).max)
   return jnp.asarray(points), jnp.asarray(colors)
+
+
+def read_elements(
+  path: str | os.PathLike,
+) -> dict[str, dict[str, np.ndarray]]:
+  """Reads the columns of a file's elements, in the file's own types.
+
+  Returns:
+    {element: {column: [rows]}} in the order of the file, `vertex` among them;
+    elements from the first with lists on, such as faces, are left out.
+  """
+  data = Path(path).read_bytes()
+  head, found, body = data.partition(b'end_header')
+  if not data.startswith(b'ply') or not found:
+    raise ValueError(f'{path} is not a PLY file: it starts with {data[:16]!r}.')
+  body = body[body.index(b'\n') + 1 :]
+  layout, elements = _parse_header(path, head.decode('ascii', 'replace'))
+  rows = body.splitlines() if layout == 'ascii' else memoryview(body)
+  tables = {}
+  for element, (count, columns) in elements.items():
+    unknown = [f'{v} {k}' for k, v in columns.items() if v not in _DTYPES]
+    if unknown and 'vertex' in tables:
+      break
+    if unknown:
+      raise ValueError(
+        f'{path} has {element} columns of unknown type: {unknown}.'
+      )
+    dtype = np.dtype(
+      [(k, _ENDIAN[layout] + _DTYPES[v]) for k, v in columns.items()]
+    )
+    take = _take_lines if layout == 'ascii' else _take_bytes
+    tables[element], num_found, rows = take(rows, count, dtype)
+    if num_found < count:
+      plural = 'vertices' if element == 'vertex' else f'rows of {element}'
+      raise ValueError(
+        f'{path} promises {count} {plural} and holds {num_found}: it was cut '
+        'short; write or fetch it again.'
+      )
+  if 'vertex' not in tables:
+    raise ValueError(f'{path} has no vertices, only {list(elements)}.')
+  return tables
 
 
 def _names(num_rest: int) -> list[str]:
@@ -145,39 +193,30 @@ def _stack(vertex: Mapping[str, np.ndarray], *names: str) -> np.ndarray:
   return np.stack(columns, axis=1) if columns else np.zeros((count, 0), 'f4')
 
 
-def _read_vertices(path: str | os.PathLike) -> dict[str, np.ndarray]:
-  """Reads the columns [N] of the vertices, in the file's own types."""
-  data = Path(path).read_bytes()
-  head, found, body = data.partition(b'end_header')
-  if not data.startswith(b'ply') or not found:
-    raise ValueError(f'{path} is not a PLY file: it starts with {data[:16]!r}.')
-  body = body[body.index(b'\n') + 1 :]
-  layout, count, columns = _parse_header(path, head.decode('ascii', 'replace'))
-  dtype = np.dtype([(x, _ENDIAN[layout] + kind) for x, kind in columns.items()])
-  if layout == 'ascii':
-    lines = body.decode('ascii').splitlines()[:count]
-    table = np.array([line.split() for line in lines], np.float64)
-    table = table.reshape(-1, len(columns))
-    vertex = {
-      name: table[:, i].astype(dtype[name]) for i, name in enumerate(columns)
-    }
-    num_found = len(table)
-  else:
-    num_found = min(count, len(body) // dtype.itemsize)
-    rows = np.frombuffer(body, dtype, num_found)
-    vertex = {name: rows[name] for name in columns}
-  if num_found < count:
-    raise ValueError(
-      f'{path} promises {count} vertices and holds {num_found}: it was cut '
-      'short; write or fetch it again.'
-    )
-  return vertex
+def _take_bytes(
+  body: memoryview, count: int, dtype: np.dtype
+) -> tuple[dict[str, np.ndarray], int, memoryview]:
+  """Columns of `count` rows or fewer, how many there were, and the rest."""
+  num_found = min(count, len(body) // max(dtype.itemsize, 1))
+  size = num_found * dtype.itemsize
+  rows = np.frombuffer(body[:size], dtype) if size else np.empty(0, dtype)
+  return {x: rows[x] for x in dtype.names}, num_found, body[size:]
+
+
+def _take_lines(
+  lines: list[bytes], count: int, dtype: np.dtype
+) -> tuple[dict[str, np.ndarray], int, list[bytes]]:
+  """The same of lines of text, one a row."""
+  table = np.array([line.split() for line in lines[:count]], np.float64)
+  table = table.reshape(-1, len(dtype))
+  columns = {x: table[:, i].astype(dtype[x]) for i, x in enumerate(dtype.names)}
+  return columns, len(table), lines[count:]
 
 
 def _parse_header(
   path: str | os.PathLike, head: str
-) -> tuple[str, int, dict[str, str]]:
-  """Finds the format, the number of vertices and the type of each column."""
+) -> tuple[str, dict[str, tuple[int, dict[str, str]]]]:
+  """Finds the format, and each element's count and {column: type}."""
   layout, elements = '', {}
   for words in map(str.split, head.splitlines()):
     if words[:1] == ['format']:
@@ -189,12 +228,4 @@ def _parse_header(
       columns[words[-1]] = ' '.join(words[1:-1])
   if layout not in _ENDIAN:
     raise ValueError(f'{path} has format {layout!r}, want {sorted(_ENDIAN)}.')
-  if next(iter(elements), None) != 'vertex':
-    raise ValueError(
-      f'{path} must begin with its vertices, it has {list(elements)}.'
-    )
-  count, columns = elements['vertex']
-  unknown = [f'{v} {k}' for k, v in columns.items() if v not in _DTYPES]
-  if unknown:
-    raise ValueError(f'{path} has vertex columns of unknown type: {unknown}.')
-  return layout, count, {k: _DTYPES[v] for k, v in columns.items()}
+  return layout, elements

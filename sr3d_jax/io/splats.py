@@ -1,4 +1,4 @@
-"""Splats for viewers: `.splat` and binary glTF.
+"""Splats for viewers: `.splat`, read too, and binary glTF.
 
 Both hold activated values (standard deviations, opacities) where PLY holds
 what is learnt, so they are for looking and `ply` is for keeping. Splats whose
@@ -8,14 +8,17 @@ opacity is below 1/255 are left out: no viewer draws them.
 import json
 import os
 import struct
+from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 from sr3d_kernels.rasterize.constants import ALPHA_MIN
 
 from sr3d_jax.files import write_whole
+from sr3d_jax.io import quantized
 from sr3d_jax.types import Gaussians
 
-_Y00 = 0.5 / np.sqrt(np.pi)  # the harmonic of degree 0
+MIN_SCALE = 1e-12  # scene units; what a flat splat has across, in place of 0
 _SPLAT = np.dtype(
   [
     ('mean', '<f4', 3),
@@ -36,13 +39,46 @@ def save_splat(path: str | os.PathLike, gaussians: Gaussians) -> None:
   """
   means, scales, quats, opacities, sh = _activated(gaussians)
   order = np.argsort(-scales.prod(axis=1) * opacities, kind='stable')
-  rgba = np.concatenate([0.5 + _Y00 * sh[:, 0], opacities[:, None]], axis=1)
+  rgba = np.concatenate(
+    [0.5 + quantized.C0 * sh[:, 0], opacities[:, None]], axis=1
+  )
   rows = np.empty(len(means), _SPLAT)
   rows['mean'] = means
   rows['scale'] = scales
   rows['rgba'] = np.round(np.clip(rgba, 0, 1) * 255)
   rows['quat'] = np.clip(np.round(quats * 128 + 128), 0, 255)
   write_whole(path, rows[order].tobytes())
+
+
+def load_splat(path: str | os.PathLike) -> Gaussians:
+  """Reads `.splat`, in the axes of the PLY that it was made of.
+
+  Alphas of 0 and 1 become finite logits, as `quantized.logits` says, and
+  scales of 0 become `MIN_SCALE`.
+
+  Returns:
+    [N] without view dependence: harmonics of degree 0.
+  """
+  data = Path(path).read_bytes()
+  if len(data) % _SPLAT.itemsize:
+    raise ValueError(
+      f'{path} has {len(data)} bytes, want a multiple of {_SPLAT.itemsize}, '
+      'for a splat each: it is no .splat, or was cut short.'
+    )
+  rows = np.frombuffer(data, _SPLAT)
+  if (rows['scale'] < 0).any():
+    raise ValueError(
+      f'{path} has scales as low as {rows["scale"].min():.3g}, want standard '
+      'deviations: is it a .splat of 32 bytes each?'
+    )
+  rgb = rows['rgba'][:, :3] / np.float32(255)
+  return Gaussians(
+    means=jnp.asarray(rows['mean']),
+    log_scales=jnp.asarray(np.log(np.maximum(rows['scale'], MIN_SCALE))),
+    quats=jnp.asarray(quantized.unit((rows['quat'] - np.float32(128)) / 128)),
+    opacity_logits=jnp.asarray(quantized.logits(rows['rgba'][:, 3])),
+    sh=jnp.asarray(quantized.harmonics(rgb)[:, None]),
+  )
 
 
 def save_glb(path: str | os.PathLike, gaussians: Gaussians) -> None:
@@ -125,10 +161,7 @@ def _activated(gaussians: Gaussians) -> tuple[np.ndarray, ...]:
   """Means, scales, unit quats, opacities and sh of the visible splats."""
   opacities = np.asarray(gaussians.opacities)
   visible = opacities >= ALPHA_MIN
-  quats = np.asarray(gaussians.quats)[visible]
-  norms = np.linalg.norm(quats, axis=1, keepdims=True)
-  upright = np.array([1, 0, 0, 0], quats.dtype)
-  quats = np.where(norms > 0, quats / np.where(norms > 0, norms, 1), upright)
+  quats = quantized.unit(np.asarray(gaussians.quats)[visible])
   means, scales, sh = (
     np.asarray(x)[visible]
     for x in (gaussians.means, gaussians.scales, gaussians.sh)

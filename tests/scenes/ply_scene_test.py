@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sr3d_jax import sh
-from sr3d_jax.io import cameras_json, paths
+from sr3d_jax.io import cameras_json
 from sr3d_jax.io import ply as ply_files
 from sr3d_jax.render import render_views
 from sr3d_jax.scenes import ply, procedural
@@ -120,12 +120,3 @@ def test_bad_files_are_told(keys, told, tmp_path):
   root = str(tmp_path / keys.pop('root'))
   with pytest.raises((ValueError, FileNotFoundError), match=told):
     ply.make(root=root, **keys)
-
-
-def test_a_compressed_file_is_told_from_splats():
-  try:
-    path = paths.data_path('assets/splats/test64.compressed.ply')
-  except FileNotFoundError:
-    pytest.skip('assets/splats is absent: set SR3D_DATA to what holds it')
-  with pytest.raises(ValueError, match=r"must begin .*'chunk'"):
-    ply.make(root=str(path))
