@@ -1,4 +1,4 @@
-"""Your own splats: a 3DGS .ply is drawn, and made four times finer.
+"""Your own splats: a file of them is drawn, and made four times finer.
 
     python -m experiments.super_resolve \
         --config=configs/scenes/splats.py:cpu \
@@ -6,9 +6,11 @@
         --config.scene.cameras=cameras.json \
         --workdir=runs/mine
 
+The root may be a .ply of 3DGS, a .compressed.ply, a .splat or an .spz.
 `cameras.json` is looked for beside the splats (3DGS leaves it two folders up:
-`../../cameras.json`); without that line they are circled from outside. As with
-photos of your own there is no finer truth to compare with.
+`../../cameras.json`); without that line they are circled from outside, level
+to what is up in their format, or to `--config.scene.up='(0., -1., 0.)'`. As
+with photos of your own there is no finer truth to compare with.
 """
 
 from ml_collections import config_dict
@@ -23,11 +25,11 @@ def get_config(arg: str = ''):
   config.shrink = 1.0
   config.bound = False
   config.scene = dict(
-    name='ply',
+    name='splats',
     root='.',
     cameras=config_dict.placeholder(str),
     num_views=32,
-    up=(0.0, 0.0, 1.0),
+    up=config_dict.placeholder(tuple),
     downscale=1.0,
   )
   if size == 'cpu':

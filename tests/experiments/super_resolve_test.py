@@ -198,7 +198,9 @@ def test_coarse_views_come_from_files_where_the_config_says_so(
     job['low_resolution'](config, full)
 
 
-@pytest.mark.parametrize('name', ['transforms_json', 'photos', 'colmap', 'ply'])
+@pytest.mark.parametrize(
+  'name', ['transforms_json', 'photos', 'colmap', 'splats']
+)
 def test_fine_photos_that_are_the_truth_give_no_points(job, monkeypatch, name):
   monkeypatch.setattr(resolve, 'build', lambda kind, section: section)
   config = own_folder.get_config()

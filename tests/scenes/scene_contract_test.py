@@ -6,7 +6,7 @@ import pytest
 
 from sr3d_jax import resolve
 from sr3d_jax.io import images, sfm
-from sr3d_jax.scenes import ply, procedural
+from sr3d_jax.scenes import procedural, splats
 
 
 def _with_points(write):
@@ -34,13 +34,13 @@ CAPTURES = {
   'blender': (captures.write_blender, '.', {'num_points': 10}),
   'colmap': (captures.write_colmap, '.', {}),
   'photos': (_write_photos, 'photos', {}),
-  'ply': (captures.write_splats, 'scene.ply', {'cameras': 'cameras.json'}),
+  'splats': (captures.write_splats, 'scene.ply', {'cameras': 'cameras.json'}),
 }
-DRAWN = {'procedural': procedural.TINY, 'ply': ply.TINY}
+DRAWN = {'procedural': procedural.TINY, 'splats': splats.TINY}
 OWN_SPLIT = ('blender', 'procedural')  # the others take every eighth by name
 
-WITH_PHOTOS = tuple(name for name in CAPTURES if name != 'ply')
-WITH_POSES = ('transforms_json', 'llff', 'blender', 'ply')
+WITH_PHOTOS = tuple(name for name in CAPTURES if name != 'splats')
+WITH_POSES = ('transforms_json', 'llff', 'blender', 'splats')
 
 
 def _load(name, folder, monkeypatch):

@@ -6,16 +6,15 @@ import numpy as np
 import pytest
 
 from sr3d_jax import sh
-from sr3d_jax.io import cameras_json
-from sr3d_jax.io import ply as ply_files
+from sr3d_jax.io import cameras_json, paths, ply, splat_files
 from sr3d_jax.render import render_views
-from sr3d_jax.scenes import ply, procedural
+from sr3d_jax.scenes import procedural, splats
 from sr3d_jax.types import Gaussians
 
 
 def _save(path, points, colors, logits):
   """Round splats of the given centres and colours."""
-  ply_files.save(
+  ply.save(
     path,
     Gaussians(
       means=points,
@@ -42,11 +41,11 @@ def desk(tmp_path_factory):
 
 def test_points_and_colours_are_those_of_visible_splats(desk):
   path, points, colors = desk
-  scene = ply.make(root=str(path), num_views=9, size=(24, 18))
+  scene = splats.make(root=str(path), num_views=9, size=(24, 18))
   assert scene.name == 'desk'
   np.testing.assert_allclose(scene.points, points, atol=1e-6)
   np.testing.assert_allclose(scene.colors, colors, atol=1e-6)
-  scene = ply.make(
+  scene = splats.make(
     root=str(path), num_views=9, size=(24, 18), triangulate=False
   )
   assert scene.points.shape == scene.colors.shape == (0, 3)
@@ -55,7 +54,7 @@ def test_points_and_colours_are_those_of_visible_splats(desk):
 @pytest.mark.parametrize('up', [(0, 0, 1), (0, -2, 0)])
 def test_the_circle_holds_the_splats_in_view_the_right_way_up(desk, up):
   path, points, _ = desk
-  scene = ply.make(root=str(path), num_views=9, size=(24, 18), up=up)
+  scene = splats.make(root=str(path), num_views=9, size=(24, 18), up=up)
   cameras = scene.train.cameras
   poses = np.asarray(cameras.world_to_cam)
   local = (
@@ -78,25 +77,25 @@ def test_views_are_what_the_cameras_of_a_file_see(tmp_path):
   captures.write_splats(tmp_path, captures.circle())
   path = tmp_path / 'scene.ply'
   keys = dict(root=str(path), cameras='cameras.json', background=(1, 0, 0))
-  scene = ply.make(**keys)
+  scene = splats.make(**keys)
   assert scene.test_names == ('0.png', '8.png')
   cameras, _ = cameras_json.load(tmp_path / 'cameras.json')
-  drawn = render_views(ply_files.load(path), cameras, background=(1, 0, 0))
+  drawn = render_views(splat_files.load(path), cameras, background=(1, 0, 0))
   assert drawn.std() > 0.05
   np.testing.assert_array_equal(scene.train.images, np.clip(drawn[1:8], 0, 1))
   np.testing.assert_allclose(
     scene.train.cameras.world_to_cam, cameras.world_to_cam[1:8], atol=1e-6
   )
-  half = ply.make(**keys, downscale=2)
+  half = splats.make(**keys, downscale=2)
   assert half.train.images.shape == (7, 4, 6, 3)
   np.testing.assert_allclose(half.train.cameras.focal, captures.FOCAL / 2)
-  assert ply.make(**keys, size=(6, 4)).train.images.shape == (7, 4, 6, 3)
+  assert splats.make(**keys, size=(6, 4)).train.images.shape == (7, 4, 6, 3)
 
 
 @pytest.mark.parametrize(
   'keys, told',
   [
-    (dict(root='.'), 'is a folder: root should name a .ply'),
+    (dict(root='.'), 'is a folder: root should name a file'),
     (dict(root='points3D.ply'), 'does not hold splats'),
     (dict(root='hidden.ply'), 'shows nothing: none of its 2'),
     (dict(root='cut.ply'), 'cut short'),
@@ -119,4 +118,19 @@ def test_bad_files_are_told(keys, told, tmp_path):
   (tmp_path / 'few.json').write_text(text.replace('"f', '"g'))
   root = str(tmp_path / keys.pop('root'))
   with pytest.raises((ValueError, FileNotFoundError), match=told):
-    ply.make(root=root, **keys)
+    splats.make(root=root, **keys)
+
+
+@pytest.mark.parametrize('name', ['biker.spz', 'guitar.compressed.ply'])
+def test_what_stands_in_a_viewer_stands_upright_here(name):
+  """A rider and a guitar on its stand, both on the ground at the origin."""
+  try:
+    path = paths.data_path(f'assets/splats/{name}')
+  except FileNotFoundError:
+    pytest.skip('assets/splats is absent: set SR3D_DATA to what holds it')
+  scene = splats.make(root=str(path), num_views=3, size=(24, 24))
+  heights = np.quantile(-np.asarray(scene.points)[:, 1], [0.01, 0.99])
+  assert -0.1 < heights[0] < 0.1 and heights[1] > 2
+  ups = np.asarray(scene.train.cameras.world_to_cam)[:, 1, :3]
+  assert np.all(ups @ np.array([0, -1, 0]) < -0.5)  # y points down
+  assert np.asarray(scene.train.images).max() > 0.2

@@ -1,8 +1,7 @@
-"""Splats of a 3DGS `.ply` as a scene: their renders are its photos.
+"""Splats of a file as a scene: their renders are its photos.
 
-So a finished scene can be super-resolved again, or serve as a subject whose
-poses are exact. Gaussians of a logit of infinity, which other formats decode
-to, are drawn with an opacity of 1.
+So a finished scene, or one from elsewhere, can be super-resolved, or serve as a
+subject whose poses are exact. `io/splat_files` says which files are read.
 """
 
 import pathlib
@@ -11,8 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from sr3d_jax import capture, geometry, sh, trajectories
-from sr3d_jax.io import cameras_json, paths
-from sr3d_jax.io import ply as ply_files
+from sr3d_jax.io import cameras_json, paths, splat_files
 from sr3d_jax.render import ALPHA_MIN, render_views
 from sr3d_jax.types import Camera, Gaussians, Scene
 
@@ -29,7 +27,7 @@ def make(
   root: str,
   cameras: str | None = None,
   num_views: int = 32,
-  up: tuple[float, float, float] = (0.0, 0.0, 1.0),
+  up: tuple[float, float, float] | None = None,
   size: tuple[int, int] | None = None,
   downscale: float | None = None,
   triangulate: bool = True,
@@ -38,12 +36,13 @@ def make(
   """Renders the splats; every eighth view by name is a test view.
 
   Args:
-    root: the .ply file.
+    root: a .ply, .compressed.ply, .splat or .spz file.
     cameras: a `cameras.json` beside it; None circles the splats from outside,
       rising and falling, which suits an object better than a room.
     num_views: on the circle.
-    up: the direction that the circle is level to; captures that COLMAP posed
-      often want (0, -1, 0).
+    up: the direction that the circle is level to; None: (0, 0, 1) for a .ply,
+      and (0, -1, 0) for the formats of viewers, in which y points down. A .ply
+      of photos that COLMAP posed often wants (0, -1, 0) too.
     size: (width, height) of the views; None: what `cameras` says, or 320 x 240.
     downscale: in place of `size`, the factor to shrink those by.
     triangulate: whether to take the means as points; without, the scene has
@@ -53,16 +52,17 @@ def make(
   Returns:
     The scene; colours are those of the harmonics' constant part.
   """
-  _check(num_views, up, size, downscale)
   path = paths.data_path(root)
   if not path.is_file():
-    raise ValueError(f'{path} is a folder: root should name a .ply file')
-  gaussians = ply_files.load(path)
-  is_seen = _visible(gaussians)
+    raise ValueError(f'{path} is a folder: root should name a file of splats')
+  up = _up(path) if up is None else up
+  _check(num_views, up, size, downscale)
+  gaussians = splat_files.load(path)
+  is_seen = np.asarray(gaussians.opacities) >= ALPHA_MIN
   if not is_seen.any():
     raise ValueError(
-      f'{path} shows nothing: none of its {len(is_seen)} Gaussians is finite '
-      f'and as opaque as {ALPHA_MIN:.4f}'
+      f'{path} shows nothing: none of its {len(is_seen)} Gaussians is as '
+      f'opaque as {ALPHA_MIN:.4f}'
     )
   points = np.asarray(gaussians.means)[is_seen]
   colors = 0.5 + sh.C0 * np.asarray(gaussians.sh)[is_seen, 0]
@@ -92,11 +92,11 @@ def _check(num_views, up, size, downscale) -> None:
     raise ValueError(f'give size={size} or downscale={downscale}, not both')
 
 
-def _visible(gaussians: Gaussians) -> np.ndarray:
-  """[N] bool: finite, and opaque enough to be drawn."""
-  is_finite = np.isfinite(gaussians.means).all(axis=-1)
-  is_finite &= np.isfinite(gaussians.sh).all(axis=(-2, -1))
-  return is_finite & (np.asarray(gaussians.opacities) >= ALPHA_MIN)
+def _up(path: pathlib.Path) -> tuple[float, float, float]:
+  """What is up in a format, where nothing else is said."""
+  name = path.name.lower()
+  is_plain = name.endswith('.ply') and not name.endswith('.compressed.ply')
+  return (0.0, 0.0, 1.0) if is_plain else (0.0, -1.0, 0.0)
 
 
 def _beside(path: pathlib.Path, name: str) -> pathlib.Path:
