@@ -101,6 +101,8 @@ def greedy(distances: np.ndarray, start: int = 0) -> np.ndarray:
 def chunks(order: np.ndarray, length: int, overlap: int = 0) -> list[Chain]:
   """Cuts one order into clips, whose overlap gives each frame company.
 
+  An order that is no longer than a clip stays whole.
+
   Args:
     order: [V] indices.
     length: frames of a clip, at most.
@@ -112,6 +114,8 @@ def chunks(order: np.ndarray, length: int, overlap: int = 0) -> list[Chain]:
       f'clips of {length} frames that lend {overlap} to either side keep none: '
       f'wanted a length above {2 * overlap}'
     )
+  if len(order) <= length:
+    return [Chain(order, np.ones(len(order), bool))]
   cut = []
   for first in range(0, len(order), step):
     begin = max(0, first - overlap)
