@@ -14,7 +14,7 @@ Further words are those of configs/threedsr/table.py: a scene, a size, a seed;
     e73  do more calls of the denoiser help, and need each its own fit?
     e74  which prior should stand in the loop?
     e75  how much does the representation decide? Words: mip, plain, classic,
-         gof, small, large; the LR fit is made of it, too
+         gof, mcmc, small, large; the LR fit is made of it, too
     e76  what changes with the scale? Words: x2, x4, x8; weights of the photos
          and of the decoder's look at them
     e77  how should the photos bind the result?
@@ -40,7 +40,7 @@ EACH = {
   'smoke': (1,),
 }
 CALLED = {'': (8, 16, 50), 'cpu': (8, 16, 50), 'smoke': (8,)}
-VARIANTS = ('mip', 'plain', 'classic', 'gof', 'small', 'large')
+VARIANTS = ('mip', 'plain', 'classic', 'gof', 'mcmc', 'small', 'large')
 SCALES = {'x2': 2.0, 'x4': 4.0, 'x8': 8.0}
 
 
@@ -206,7 +206,7 @@ def _vary(config: ConfigDict, variant: str = 'mip') -> None:
   if variant == 'plain':
     rep.filter3d = False
     config.drawing.update(blur=0.3, compensation='none')
-  if variant in ('classic', 'gof'):
+  if variant in ('classic', 'gof', 'mcmc'):
     rep.density_control = variant
   if variant in ('small', 'large'):
     rep.capacity = rep.capacity // 2 if variant == 'small' else rep.capacity * 2

@@ -135,6 +135,8 @@ def scene_config(words: Words) -> ConfigDict:
     if words.scene == 'fox':
       config.scene.size = (270, 480)
     base.for_two_cores(config, capacity=40_000)
+    # 2000 steps are too few for MCMC to fill the capacity.
+    config.representation.density_control = 'gof'
   else:
     for_mip_splatting(config)
   config.fit.update(num_steps=STEPS[size], sh_every=0, **window(size, WHOLE))
