@@ -31,6 +31,10 @@ EXTRAS = {
   'data': [
     'pycolmap>=4.2',  # structure from motion, triangulation, models
     'tensorflow-datasets>=4.9.10',  # DIV2K and others, without TensorFlow
+    'trimesh>=5.2',  # files of meshes
+    # Embree: where rays meet them; not built for Linux on ARM
+    'embreex>=4.4; platform_machine != "aarch64"',
+    'fast-simplification>=0.2',  # the same shape of fewer triangles
   ],
   'eval': ['scikit-image>=0.24'],  # a second opinion on metrics, in the tests
   'torch-parity': ['torch>=2.5'],  # oracle for ported networks

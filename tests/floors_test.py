@@ -4,8 +4,9 @@ A file imports only from lower floors, and files of one floor do not import each
 other, but for networks sharing `blocks`, `encoders`, `heads` and `ensemble`,
 GaussianSR knowing its design, the kernels their own files, `shards` projecting
 as `render` does, `io` knowing the faintest splat that is drawn and sharing what
-reads weights and what turns codes into splats, and `photographs` shrinking and
-`splat_files` choosing what the other files of `io` read.
+reads weights and what turns codes into splats, `meshes` reading what `raycast`
+draws, and `photographs` shrinking and `splat_files` choosing what the other
+files of `io` read.
 """
 
 import ast
@@ -24,7 +25,7 @@ FLOORS = (
   'render shards filters capture coarse trajectories density diffusion losses '
   'metrics optim degrade worsen hessian lineage ordering warp fields '
   'tile_splat kernel_usage calibration films backproject spectra samplers '
-  'color_fix niqe similarity view_consistency temporal',
+  'decimate color_fix niqe similarity view_consistency temporal',
   'models fit_step latent_views latent_prior noise_fields trust',
   'priors representations scenes batches fit train consolidate evaluate cli '
   'resolve enlarge table benchmark standings scene_standings validate '
@@ -57,6 +58,7 @@ ALLOWED = (
   ('sr3d_jax.io.bundles', 'sr3d_jax.io.weights'),
   ('sr3d_jax.io.', 'sr3d_jax.io.quantized'),
   ('sr3d_jax.io.splat_files', 'sr3d_jax.io.'),
+  ('sr3d_jax.io.meshes', 'sr3d_jax.raycast'),
   ('sr3d_jax.io.photographs', 'sr3d_jax.io.'),
   ('sr3d_jax.io.photographs', 'sr3d_jax.image'),
 )
