@@ -165,3 +165,17 @@ def write_splats(folder, poses):
   ]
   (folder / 'cameras.json').write_text(json.dumps(entries))
   return []
+
+
+def write_mesh(folder, poses=()):
+  """A textured cube: `scene.obj`, its material and its picture."""
+  del poses
+  images.save(folder / 'paint.png', photo(0, scale=4))
+  (folder / 'scene.mtl').write_text('newmtl paint\nmap_Kd paint.png\n')
+  corners = [(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]
+  sides = ['1243', '5687', '1562', '3784', '1375', '2486']
+  lines = ['mtllib scene.mtl', *('v {} {} {}'.format(*c) for c in corners)]
+  lines += ['vt 0 0', 'vt 1 0', 'vt 1 1', 'vt 0 1', 'usemtl paint']
+  for a, b, c, d in sides:
+    lines += [f'f {a}/1 {b}/2 {c}/3', f'f {a}/1 {c}/3 {d}/4']
+  (folder / 'scene.obj').write_text('\n'.join(lines))

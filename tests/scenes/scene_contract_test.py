@@ -6,7 +6,7 @@ import pytest
 
 from sr3d_jax import resolve
 from sr3d_jax.io import images, sfm
-from sr3d_jax.scenes import procedural, splats
+from sr3d_jax.scenes import mesh, procedural, splats
 
 
 def _with_points(write):
@@ -36,8 +36,12 @@ CAPTURES = {
   'photos': (_write_photos, 'photos', {}),
   'splats': (captures.write_splats, 'scene.ply', {'cameras': 'cameras.json'}),
 }
-DRAWN = {'procedural': procedural.TINY, 'splats': splats.TINY}
-OWN_SPLIT = ('blender', 'procedural')  # the others take every eighth by name
+DRAWN = {
+  'procedural': procedural.TINY,
+  'splats': splats.TINY,
+  'mesh': mesh.TINY,
+}
+OWN_SPLIT = ('blender', 'procedural', 'mesh')  # others: every eighth by name
 
 WITH_PHOTOS = tuple(name for name in CAPTURES if name != 'splats')
 WITH_POSES = ('transforms_json', 'llff', 'blender', 'splats')
@@ -71,7 +75,9 @@ def capture(request, tmp_path_factory):
   folder = tmp_path_factory.mktemp(name)
   if is_drawn:
     captures.write_splats(folder, captures.circle())
-    keys = {'name': name, 'root': str(folder / 'scene.ply'), **DRAWN[name]}
+    captures.write_mesh(folder)
+    root = folder / ('scene.obj' if name == 'mesh' else 'scene.ply')
+    keys = {'name': name, 'root': str(root), **DRAWN[name]}
     return name, resolve.build('scenes', keys)
   _write(name, folder)
   with pytest.MonkeyPatch.context() as monkeypatch:
