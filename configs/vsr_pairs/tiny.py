@@ -1,0 +1,64 @@
+"""Pairs of the procedural desk, by seed, and of two training captures.
+
+    python -m experiments.make_vsr_pairs --config=configs/vsr_pairs/tiny.py \
+        --workdir=runs/vsr_pairs
+
+`desks` leaves the captures out, so that no data are needed; `smoke` makes one
+small pair in a minute.
+"""
+
+from ml_collections import ConfigDict
+
+from configs.base import base, for_few_steps
+
+SEEDS = tuple(range(1, 7))  # the quickstart's desk has seed 0
+
+
+def get_config(arg: str = '') -> ConfigDict:
+  """Returns the config; words: `desks` or `smoke`."""
+  if arg not in ('', 'desks', 'smoke'):
+    raise ValueError(f'the config argument is desks or smoke, got {arg!r}')
+  shared = base('configs/vsr_pairs/tiny.py', '')
+  shared.representation.update(sh_degree=0, growth=1.2, density_control='gof')
+  for_few_steps(shared)
+  config = ConfigDict(
+    {
+      'seed': 0,
+      'scale': 4.0,
+      'min_psnr': 24.0,
+      'num_each': 2,
+      'drawn': {'num_splats': (2000, 8000), 'num_steps': (500, 1000)},
+      'sources': {
+        f'desk{seed}': {
+          'name': 'procedural',
+          'width': 256,
+          'height': 192,
+          'num_train': 30,
+          'num_test': 0,
+          'seed': seed,
+        }
+        for seed in SEEDS
+      },
+      'representation': shared.representation,
+      'drawing': shared.drawing,
+      'fitting': shared.fit,
+    }
+  )
+  config.fitting.update(refine_stop=400, sh_every=0)
+  del config.fitting.num_steps
+  if arg == 'smoke':
+    config.sources = {'desk1': {**config.sources.desk1}}
+    config.sources.desk1.update(
+      width=64, height=48, num_train=6, supersample=1, num_points=400
+    )
+    config.update(num_each=1, min_psnr=10.0)
+    config.drawn = {'num_splats': (500,), 'num_steps': (20,)}
+    config.fitting.update(chunk=10)
+  elif not arg:
+    for name, size in (('monstree', (240, 180)), ('maryrose', (248, 248))):
+      config.sources[name] = {
+        'name': 'transforms_json',
+        'root': f'train/scenes/{name}',
+        'size': size,
+      }
+  return config

@@ -1,0 +1,85 @@
+"""Pairs of clips: in path order, of one exposure, and only good ones."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from sr3d_jax import image, vsr_pairs
+from sr3d_jax.scenes import procedural
+
+
+@pytest.fixture(scope='module')
+def scene():
+  return procedural.make(**procedural.TINY)
+
+
+def test_views_come_in_the_order_of_their_names(scene):
+  path = vsr_pairs.along_path(scene)
+  assert list(path.train_names) == sorted(
+    (*scene.train_names, *scene.test_names)
+  )
+  assert path.train.images.shape == (7, 24, 32, 3)
+  assert len(path.test.images) == 0 and path.test_names == ()
+  for i, name in enumerate(path.train_names):
+    names, views = (
+      (scene.test_names, scene.test)
+      if name in scene.test_names
+      else (scene.train_names, scene.train)
+    )
+    j = names.index(name)
+    np.testing.assert_array_equal(path.train.images[i], views.images[j])
+    for field in ('world_to_cam', 'focal', 'center'):
+      np.testing.assert_array_equal(
+        getattr(path.train.cameras, field)[i], getattr(views.cameras, field)[j]
+      )
+
+
+def test_a_pair_holds_the_renders_and_the_photos(scene):
+  path = vsr_pairs.along_path(scene)
+  seen = []
+
+  def draw(views):
+    seen.append(views)
+    return np.asarray(views.images)
+
+  pair, level = vsr_pairs.make(path, 2.0, draw)
+  assert level == np.inf or level > 60
+  (views,) = seen
+  assert views.images.shape == (7, 12, 16, 3)
+  np.testing.assert_array_equal(pair['lr'], image.to_uint8(views.images))
+  np.testing.assert_array_equal(pair['hr'], image.to_uint8(path.train.images))
+  assert pair['world_to_cam'].shape == (7, 4, 4)
+  # of the coarse clip
+  np.testing.assert_allclose(pair['focal'], path.train.cameras.focal / 2)
+
+
+def test_a_scene_that_was_not_understood_gives_no_pair(scene):
+  path = vsr_pairs.along_path(scene)
+  pair, level = vsr_pairs.make(path, 2.0, lambda v: 0.5 + 0 * v.images)
+  assert pair is None and level < 24
+  pair, level = vsr_pairs.make(path, 2.0, lambda v: np.nan * v.images)
+  assert pair is None and np.isnan(level)
+
+
+def test_photos_take_the_exposure_of_the_renders():
+  rng = np.random.default_rng(0)
+  fine = rng.uniform(0.2, 0.6, (3, 8, 8, 3))
+  photos = fine.reshape(3, 4, 2, 4, 2, 3).mean((2, 4))
+  gains = np.array([0.8, 1.0, 1.2])[:, None, None, None]
+  biases = np.array([0.1, 0.0, -0.1])
+  found = vsr_pairs.match_exposure(fine, photos, gains * photos + biases)
+  np.testing.assert_allclose(found, gains * fine + biases, atol=1e-9)
+  flat = np.full_like(fine, 0.5)
+  found = vsr_pairs.match_exposure(flat, flat[:, ::2, ::2], photos)
+  means = photos.mean((1, 2), keepdims=True)
+  np.testing.assert_allclose(found, np.broadcast_to(means, fine.shape))
+
+
+def test_lenses_are_refused(scene):
+  cameras = dataclasses.replace(scene.train.cameras, lens=object())
+  bent = dataclasses.replace(
+    scene, train=dataclasses.replace(scene.train, cameras=cameras)
+  )
+  with pytest.raises(ValueError, match='a lens: undistort'):
+    vsr_pairs.along_path(bent)
