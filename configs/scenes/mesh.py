@@ -9,7 +9,8 @@ Any of .obj, .glb, .ply, .stl and .off; without that line, the cow `spot` of the
 data folder. Models mostly have y up; others want
 `--config.scene.up='(0., 0., 1.)'`. The pictures of the mesh itself are the
 truth, so the table has every measure. `--config.scene.max_faces=500` makes the
-shape coarse before all else.
+shape coarse before all else. A view of 256 x 256 takes half a second, a
+coarser shape about five seconds once, on two cores.
 """
 
 from ml_collections import config_dict
@@ -31,6 +32,7 @@ def get_config(arg: str = ''):
     size=(512, 512),
     max_faces=config_dict.placeholder(int),
     light='bare',
+    supersample=3,
     background=(1.0, 1.0, 1.0),
   )
   if size == 'cpu':

@@ -63,7 +63,7 @@ def load(path: str | os.PathLike) -> list[Piece]:
   if not pieces:
     raise ValueError(
       f'{path} has no faces (it holds {"; ".join(others) or "nothing"}): '
-      'expected a mesh of triangles; points alone have no surface to draw'
+      'expected a whole mesh of triangles; points alone have no surface'
     )
   return pieces
 

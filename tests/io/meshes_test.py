@@ -151,6 +151,10 @@ def _spoil(folder, kind):
   elif kind == 'text':
     path = folder / 'letter.ply'
     path.write_text('dear reader')
+  elif kind == 'half':
+    path = folder / 'ball.glb'
+    data = trimesh.creation.icosphere().export(file_type='glb')
+    path.write_bytes(data[: len(data) // 2])
   elif kind == 'suffix':
     path = folder / 'square.txt'
     path.write_text(SQUARE)
@@ -170,6 +174,7 @@ def _spoil(folder, kind):
     ('cut', r"square\.obj wants 'the picture\.png', .* not a readable image"),
     ('mtl', r"square\.obj wants 'paint\.mtl', which is not below"),
     ('points', r'points\.ply has no faces \(it holds PointCloud'),
+    ('half', r'ball\.glb is no mesh .*expected a whole file'),
     ('text', r'letter\.ply is no mesh that trimesh reads'),
     (
       'suffix',
