@@ -52,12 +52,14 @@ def load(path: str | os.PathLike) -> list[Piece]:
       '.glb, .gltf, .obj, .off, .ply or .stl by name and content)'
     ) from error
   files.check()
+  is_linear = path.suffix.lower() in ('.glb', '.gltf')
   pieces, others = [], []
   for node in scene.graph.nodes_geometry:
     transform, name = scene.graph[node]
     geometry = scene.geometry[name]
     if isinstance(geometry, trimesh.Trimesh) and len(geometry.faces):
-      pieces.append(_piece(geometry, transform, f'{path} ({name})'))
+      where = f'{path} ({name})'
+      pieces.append(_piece(geometry, transform, is_linear, where))
     else:
       others.append(f'{type(geometry).__name__} {geometry}')
   if not pieces:
@@ -116,7 +118,9 @@ def _resolver(files: _Files) -> Any:
   return Resolver(str(files.path))
 
 
-def _piece(geometry: Any, transform: np.ndarray, where: str) -> Piece:
+def _piece(
+  geometry: Any, transform: np.ndarray, is_linear: bool, where: str
+) -> Piece:
   """A piece of a trimesh."""
   faces = np.asarray(geometry.faces, np.int64)
   if faces.min() < 0 or faces.max() >= len(geometry.vertices):
@@ -128,7 +132,7 @@ def _piece(geometry: Any, transform: np.ndarray, where: str) -> Piece:
   turn, shift = transform[:3, :3], transform[:3, 3]
   vertices = np.asarray(geometry.vertices) @ turn.T + shift
   normals = np.asarray(geometry.vertex_normals) @ np.linalg.pinv(turn)
-  mesh, is_painted = _painted(geometry, vertices, where)
+  mesh, is_painted = _painted(geometry, vertices, is_linear, where)
   if np.linalg.det(turn) < 0:
     mesh = dataclasses.replace(mesh, faces=mesh.faces[:, ::-1])
   length = np.linalg.norm(normals, axis=-1, keepdims=True)
@@ -139,9 +143,9 @@ def _piece(geometry: Any, transform: np.ndarray, where: str) -> Piece:
 
 
 def _painted(
-  geometry: Any, vertices: np.ndarray, where: str
+  geometry: Any, vertices: np.ndarray, is_linear: bool, where: str
 ) -> tuple[Mesh, bool]:
-  """The mesh with its colours, and whether they vary."""
+  """The mesh with its colours, linear or not, and whether they vary."""
   faces = np.asarray(geometry.faces, np.int64)
   visual = geometry.visual
   texture, colors, uv = WHITE, np.full_like(vertices, GREY), None
@@ -154,11 +158,12 @@ def _painted(
         f'{where} has a texture but no texture coordinates: expected one for '
         'each vertex'
       )
-    extra = geometry.vertex_attributes.get('color')
-    if extra is not None:
+    extra = visual.vertex_attributes.get('color')
+    if extra is not None:  # only glTF has both
       colors = colors * _srgb(_unit(extra))
   elif visual.kind == 'vertex':
     colors = _unit(visual.vertex_colors)
+    colors = _srgb(colors) if is_linear else colors
   elif visual.kind == 'face':
     colors = np.repeat(_unit(visual.face_colors), 3, axis=0)
     vertices, faces = vertices[faces].reshape(-1, 3), _own_corners(faces)

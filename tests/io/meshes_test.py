@@ -85,7 +85,7 @@ def test_colours_of_vertices_and_of_faces_are_read(tmp_path):
 
   box = trimesh.creation.box()
   box.visual.face_colors = np.arange(48, dtype=np.uint8).reshape(12, 4) * 5
-  faces = meshes._painted(box, np.array(box.vertices), 'box')[0]
+  faces = meshes._painted(box, np.array(box.vertices), False, 'box')[0]
   assert faces.vertices.shape == (36, 3)
   np.testing.assert_array_equal(
     faces.vertices[faces.faces], box.vertices[box.faces]
@@ -125,6 +125,26 @@ def test_parts_of_a_glb_are_moved_and_their_linear_colours_brought_to_srgb(
     a, b, c = piece.mesh.vertices[piece.mesh.faces[0]]
     assert np.cross(b - a, c - a)[2] > 0
     np.testing.assert_allclose(piece.normals[0], [0, 0, 1], atol=1e-6)
+
+
+@pytest.mark.parametrize('has_material', [False, True])
+def test_linear_colours_of_a_glb_s_vertices_are_brought_to_srgb(
+  tmp_path, has_material
+):
+  box = trimesh.creation.box()
+  colors = np.full((8, 4), 255, np.uint8)
+  colors[0, :3] = 0, 55, 128
+  box.visual.vertex_colors = colors
+  if has_material:
+    box.visual = trimesh.visual.TextureVisuals(
+      uv=np.zeros((8, 2)), material=trimesh.visual.material.PBRMaterial()
+    )
+    box.visual.vertex_attributes['color'] = colors
+  box.export(tmp_path / 'box.glb')
+  piece = _read(tmp_path / 'box.glb')
+  assert piece.is_painted
+  darkest = piece.mesh.colors[piece.mesh.colors.sum(-1).argmin()]
+  np.testing.assert_allclose(darkest, [0, 0.502, 0.737], atol=1e-3)
 
 
 def test_a_glb_s_texture_stands_as_that_of_an_obj(tmp_path):
