@@ -13,8 +13,10 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from sr3d_jax import coarse, image, metrics
+from sr3d_jax import capture, coarse, image, metrics
 from sr3d_jax.types import Array, Scene, Views
+
+BLUR = 4.0  # coarse px; an exposure is seen through it, a lack of detail is not
 
 
 def along_path(scene: Scene) -> Scene:
@@ -41,24 +43,14 @@ def along_path(scene: Scene) -> Scene:
   if scene.train.weights is not None:
     weights = join(*(part.weights for part in parts))
   images = join(*(part.images for part in parts))
-  none = np.zeros(0, int)
+  views = Views(images=images, cameras=cameras, weights=weights)
   return dataclasses.replace(
     scene,
-    train=Views(images=images, cameras=cameras, weights=weights),
+    train=views,
     train_names=tuple(names[i] for i in order),
-    test=_pick(Views(images=images, cameras=cameras), none),
+    test=capture.pick(views, np.zeros(0, int)),
     test_names=(),
   )
-
-
-def _pick(views: Views, index: np.ndarray) -> Views:
-  cameras = dataclasses.replace(
-    views.cameras,
-    world_to_cam=views.cameras.world_to_cam[index],
-    focal=views.cameras.focal[index],
-    center=views.cameras.center[index],
-  )
-  return Views(images=views.images[index], cameras=cameras)
 
 
 def make(
@@ -81,13 +73,21 @@ def make(
     The arrays of `io.records`, or None where the renders are worse; and their
     mean PSNR, dB.
   """
+  size = scene.train.cameras.width, scene.train.cameras.height
+  if any(side % scale for side in size):
+    raise ValueError(
+      f'{scene.name} has views of {size[0]} x {size[1]} px, which scale '
+      f'{scale:g} does not divide: give the scene another size'
+    )
   photos = coarse.shrink(scene.train, scale)
   renders = jnp.clip(draw(photos), 0, 1)
-  level = float(np.mean(metrics.psnr(renders, jnp.asarray(photos.images))))
+  level = float(
+    np.mean(metrics.psnr(renders, jnp.asarray(photos.images), photos.weights))
+  )
   if not level >= min_psnr:
     return None, level
   cameras = photos.cameras
-  fine = match_exposure(scene.train.images, photos.images, renders)
+  fine = match_exposure(scene.train.images, photos, renders)
   return {
     'lr': np.asarray(image.to_uint8(renders)),
     'hr': np.asarray(image.to_uint8(fine)),
@@ -97,12 +97,13 @@ def make(
   }, level
 
 
-def match_exposure(fine: Array, photos: Array, renders: Array) -> np.ndarray:
+def match_exposure(fine: Array, photos: Views, renders: Array) -> np.ndarray:
   """Gives fine photos the exposure that the scene settled on.
 
   A fit averages what a camera's automatic exposure changed. Each frame and
   channel gets the gain and bias that bring the coarse photo nearest to the
-  render, by least squares.
+  render, by least squares over trusted pixels. Both are blurred first: what the
+  scene lacks in detail would pass for a lack of contrast.
 
   Args:
     fine: [T, H, W, 3].
@@ -112,11 +113,23 @@ def match_exposure(fine: Array, photos: Array, renders: Array) -> np.ndarray:
   Returns:
     [T, H, W, 3] in [0, 1].
   """
-  x, y = (np.asarray(a, np.float64) for a in (photos, renders))
-  axes = (1, 2)
-  mean_x, mean_y = (a.mean(axes, keepdims=True) for a in (x, y))
-  spread = ((x - mean_x) ** 2).mean(axes, keepdims=True)
-  shared = ((x - mean_x) * (y - mean_y)).mean(axes, keepdims=True)
+  weights = photos.weights
+  weights = np.ones(renders.shape[:-1]) if weights is None else weights
+  weights = np.asarray(weights, np.float32)[..., None]
+
+  def blur(a: Array) -> np.ndarray:
+    return np.asarray(image.gaussian_blur(jnp.asarray(a), BLUR), np.float64)
+
+  near = np.maximum(blur(weights), 1e-6)
+  x, y = (blur(weights * a) / near for a in (photos.images, renders))
+  weights = np.broadcast_to(weights, x.shape)
+
+  def mean(a: np.ndarray) -> np.ndarray:
+    return np.average(a, (1, 2), weights, keepdims=True)
+
+  mean_x, mean_y = mean(x), mean(y)
+  spread = mean((x - mean_x) ** 2)
+  shared = mean((x - mean_x) * (y - mean_y))
   # A flat frame has no contrast to scale.
   gain = np.where(spread > 1e-6, shared / np.maximum(spread, 1e-6), 1.0)
   return np.clip(gain * (np.asarray(fine) - mean_x) + mean_y, 0, 1)

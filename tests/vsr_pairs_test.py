@@ -7,6 +7,7 @@ import pytest
 
 from sr3d_jax import image, vsr_pairs
 from sr3d_jax.scenes import procedural
+from sr3d_jax.types import Views
 
 
 @pytest.fixture(scope='module')
@@ -62,18 +63,65 @@ def test_a_scene_that_was_not_understood_gives_no_pair(scene):
   assert pair is None and np.isnan(level)
 
 
+def _photos(seed=0):
+  """Fine photos [3, 64, 64, 3], large patches with detail, and shrunk ones."""
+  rng = np.random.default_rng(seed)
+  patches = rng.uniform(0.3, 0.6, (3, 4, 4, 3)).repeat(16, 1).repeat(16, 2)
+  fine = patches + rng.uniform(-0.1, 0.1, (3, 64, 64, 3))
+  return fine, fine.reshape(3, 32, 2, 32, 2, 3).mean((2, 4))
+
+
+def _views(images, weights=None):
+  return Views(images=images, cameras=None, weights=weights)
+
+
 def test_photos_take_the_exposure_of_the_renders():
-  rng = np.random.default_rng(0)
-  fine = rng.uniform(0.2, 0.6, (3, 8, 8, 3))
-  photos = fine.reshape(3, 4, 2, 4, 2, 3).mean((2, 4))
+  fine, photos = _photos()
   gains = np.array([0.8, 1.0, 1.2])[:, None, None, None]
   biases = np.array([0.1, 0.0, -0.1])
-  found = vsr_pairs.match_exposure(fine, photos, gains * photos + biases)
-  np.testing.assert_allclose(found, gains * fine + biases, atol=1e-9)
+  renders = gains * photos + biases
+  found = vsr_pairs.match_exposure(fine, _views(photos), renders)
+  np.testing.assert_allclose(found, gains * fine + biases, atol=1e-4)
   flat = np.full_like(fine, 0.5)
-  found = vsr_pairs.match_exposure(flat, flat[:, ::2, ::2], photos)
+  found = vsr_pairs.match_exposure(flat, _views(flat[:, ::2, ::2]), photos)
+  np.testing.assert_allclose(
+    found, np.broadcast_to(found[:, :1, :1], fine.shape)
+  )
   means = photos.mean((1, 2), keepdims=True)
-  np.testing.assert_allclose(found, np.broadcast_to(means, fine.shape))
+  np.testing.assert_allclose(found[:, :1, :1], means, atol=0.02)
+
+
+def test_what_a_scene_lacks_in_detail_takes_no_contrast():
+  fine, photos = _photos()
+  blurred = np.asarray(image.gaussian_blur(photos, 1.0))
+  found = vsr_pairs.match_exposure(fine, _views(photos), blurred)
+  assert found.std() == pytest.approx(fine.std(), rel=0.02)
+
+
+def test_pixels_without_trust_count_for_nothing(scene):
+  fine, photos = _photos()
+  weights = np.ones(photos.shape[:3], np.float32)
+  weights[:, :, 16:] = 0
+  renders = np.array(photos)
+  renders[:, :, 16:] = 1.0
+  found = vsr_pairs.match_exposure(fine, _views(photos, weights), renders)
+  np.testing.assert_allclose(found[:, :, :32], fine[:, :, :32], atol=1e-3)
+  path = vsr_pairs.along_path(scene)
+  weights = np.ones(path.train.images.shape[:3], np.float32)
+  weights[:, :, 16:] = 0
+  path = dataclasses.replace(
+    path, train=dataclasses.replace(path.train, weights=weights)
+  )
+  _, level = vsr_pairs.make(
+    path, 2.0, lambda v: np.asarray(v.images * (v.weights[..., None] > 0))
+  )
+  assert level > 60
+
+
+def test_sizes_that_the_scale_does_not_divide_are_refused(scene):
+  path = vsr_pairs.along_path(scene)
+  with pytest.raises(ValueError, match='32 x 24 px, which scale 5 does not'):
+    vsr_pairs.make(path, 5.0, lambda v: v.images)
 
 
 def test_lenses_are_refused(scene):
