@@ -6,6 +6,7 @@ that the flow between its frames is known. A film's clip has unknown flow.
 Batch i depends on the seed and i alone.
 """
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -37,7 +38,7 @@ def make(
   """Reads films and photographs and makes a stream of pairs of clips.
 
   Low resolution is each fine frame shrunk by Pillow's antialiased bicubic, of 8
-  bits. Clips are flipped, transposed and reversed at random.
+  bits. Clips are flipped and transposed, films reversed, at random.
 
   Args:
     films: folders of folders of frames, by name in their order; absolute or
@@ -163,20 +164,26 @@ class _Motion(NamedTuple):
 def _photographed(levels, limits, side, num_frames) -> Callable:
   """rng -> a clip of a photograph that moves, and its motion."""
   photos = [Image.fromarray(photo) for photo in levels]
-  reach = side * (1 + limits[3] * num_frames) * 2**0.5
-  reach += 2 * limits[:2].max() * num_frames
-  photos = [photo for photo in photos if min(photo.size) >= reach]
-  if not photos:
-    raise ValueError(
-      f'no photograph is {round(reach)} px wide and high, what a clip of '
-      f'{num_frames} frames may need: give other folders, fewer frames, a '
-      'smaller patch or less motion'
+  num_steps = num_frames - 1
+  reach = side * np.exp(limits[3] * num_steps) * 2**0.5
+  reach += limits[:2].max() * num_steps
+  large = [photo for photo in photos if min(photo.size) >= reach]
+  advice = (
+    f'{round(reach)} px wide and high, what a clip of {num_frames} frames may '
+    'need: give other folders, fewer frames, a smaller patch or less motion'
+  )
+  if not large:
+    raise ValueError(f'no photograph is {advice}')
+  if len(large) < len(photos):
+    warnings.warn(
+      f'only {len(large)} of {len(photos)} photographs are {advice}',
+      stacklevel=3,
     )
-  areas = np.array([photo.width * photo.height for photo in photos], float)
+  areas = np.array([photo.width * photo.height for photo in large], float)
   chances = areas / areas.sum()
 
   def sample(rng):
-    photo = photos[rng.choice(len(photos), p=chances)]
+    photo = large[rng.choice(len(large), p=chances)]
     motion = _move(rng, limits, side, num_frames)
     corners = np.array([[x, y] for x in (0, side) for y in (0, side)])
     covered = _to_photo(motion, corners[None])

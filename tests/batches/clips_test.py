@@ -64,6 +64,22 @@ def test_photographs_move_by_the_flow_that_is_told(folders):
     assert error(wrong) > 0.005
 
 
+def test_photographs_hold_the_largest_motion(folders, monkeypatch):
+  options = {'shift': 7.0, 'turn': 45.0, 'zoom': 0.15, 'num_frames': 4}
+
+  class Fastest:
+    def uniform(self, low, high, size):
+      return np.full(size, high)
+
+  move = clips._move
+  monkeypatch.setattr(
+    clips, '_move', lambda rng, *options: move(Fastest(), *options)
+  )
+  batch = _make(folders, 'photos', **options)(0)
+  # none of it lies beyond the photograph, which is black there
+  assert batch['hr'][..., 2].min() > 0.15
+
+
 def test_films_keep_their_frames_in_order_or_reversed(folders):
   batch = _make(folders, 'films', strides=(2,), num_frames=3)(0)
   assert np.isnan(batch['flow']).all()
@@ -102,12 +118,24 @@ def test_a_clip_may_be_one_frame(folders):
     (('films',), {'num_frames': 9}, 'no film has 9 frames of 48 px, 1 apart'),
     (('films',), {'patch': 20}, 'no film has 3 frames of 80 px'),
     (('photos',), {'patch': 50}, 'no photograph is .* px wide and high'),
+    (
+      ('photos',),
+      {'zoom': 0.3, 'shift': 0.0, 'num_frames': 6},
+      'no photograph is 304 px',
+    ),
     (('photos',), {'scale': 2.5}, 'must be whole and at least 1, got 2.5'),
   ],
 )
 def test_what_cannot_be_shown_is_refused(folders, kinds, options, message):
   with pytest.raises(ValueError, match=message):
     _make(folders, *kinds, **options)
+
+
+def test_photographs_that_are_left_out_are_told(folders, tmp_path):
+  for name, size in (('large', 220), ('small', 60)):
+    image_files.save(tmp_path / f'{name}.png', _smooth(size, size))
+  with pytest.warns(UserWarning, match='only 1 of 2 photographs are .* px'):
+    clips.make(photos=(str(tmp_path),), patch=12, num_frames=3)
 
 
 def test_folders_that_are_no_films_are_refused(folders, tmp_path):
