@@ -108,6 +108,8 @@ def chunks(order: np.ndarray, length: int, overlap: int = 0) -> list[Chain]:
     length: frames of a clip, at most.
     overlap: frames on either side that are shown and not kept.
   """
+  if overlap < 0:
+    raise ValueError(f'overlap must be at least 0, got {overlap}')
   step = length - 2 * overlap
   if step < 1:
     raise ValueError(

@@ -216,6 +216,7 @@ def lit(mesh: Mesh, normals: np.ndarray, up: Sequence[float]) -> Mesh:
   """
   up = np.asarray(up) / np.linalg.norm(up)
   east = np.cross(up, np.eye(3)[np.abs(up).argmin()])
+  east = east / np.linalg.norm(east)
   lamp = np.asarray(LAMP) @ np.stack([east, up, np.cross(up, east)])
   cosine = normals @ (lamp / np.linalg.norm(lamp))
   light = AMBIENT + (1 - AMBIENT) * 0.5 * (1 + cosine)

@@ -47,6 +47,8 @@ def test_chunks_keep_each_photo_once_amid_its_neighbours():
     assert chain.frames[0] == before.frames[before.kept][-1]
   with pytest.raises(ValueError, match='wanted a length above 6'):
     ordering.chunks(order, 6, overlap=3)
+  with pytest.raises(ValueError, match='at least 0, got -1'):
+    ordering.chunks(order, 6, overlap=-1)
 
 
 def _on_a_line(places):

@@ -240,6 +240,9 @@ def test_light_comes_from_above_and_leaves_no_side_black():
   ]
   assert 1 >= top > side > bottom >= raycast.AMBIENT
   assert unknown == pytest.approx((1 + raycast.AMBIENT) / 2)
+  up = np.array([1.0, 2, 3]) / np.sqrt(14)  # the lamp leans as far from any up
+  leaning = raycast.lit(mesh, np.tile(up, (4, 1)), up).colors[0, 0]
+  assert leaning == pytest.approx(top)
 
 
 def test_what_cannot_be_drawn_is_told():

@@ -44,11 +44,12 @@ def learning(
     lr, hr = batch['lr'], batch['hr']
     cleaned = network.clean(params, lr)
     fine = network.enlarge(params, cleaned)
+    squares = (fine - hr) ** 2
+    # A black clip is met exactly by a network that has not learnt yet.
+    errors = jnp.maximum(jnp.mean(squares, (1, 2, 3, 4)), EPS**2)
     scalars = {
-      'charbonnier': jnp.mean(jnp.sqrt((fine - hr) ** 2 + EPS**2)),
-      'psnr': jnp.mean(
-        -10 * jnp.log10(jnp.mean((fine - hr) ** 2, (1, 2, 3, 4)))
-      ),
+      'charbonnier': jnp.mean(jnp.sqrt(squares + EPS**2)),
+      'psnr': jnp.mean(-10 * jnp.log10(errors)),
     }
     total = charbonnier * scalars['charbonnier']
     if clean:

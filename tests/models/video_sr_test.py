@@ -69,6 +69,13 @@ def test_unknown_flow_teaches_nothing_and_spoils_nothing():
   assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(found))
 
 
+def test_a_clip_that_is_met_exactly_stops_nothing():
+  network = video_sr.learning(_toy())
+  black = jax.tree.map(jnp.zeros_like, _batch())
+  _, scalars = network.loss(_toy().init(None), None, black)
+  assert scalars['psnr'] == pytest.approx(120, abs=0.1)
+
+
 def test_a_network_learns_a_clip_by_heart():
   network = video_sr.learning(
     basicvsr.make(
