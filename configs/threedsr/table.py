@@ -25,7 +25,7 @@ times more and encodes what it drew. Both draw no noise anew and look back at
 the photo once, see configs/priors/diffusion.py.
 
 `cpu` is four times 500 steps after 2,000, fox at 270 x 480 of a quarter, fern
-at 504 x 378 of 126 x 94: 35 and 45 minutes on one core. Otherwise it is four
+at 504 x 378 of 126 x 94: 16 minutes each on one core. Otherwise it is four
 times 5,000 after Mip-Splatting's 30,000, at the published sizes, which no GPU
 has run yet. Rows are resumed one by one. configs/tables/threedsr.py gathers
 runs, which it looks for in runs/threedsr, named by their words: fox_cpu,
