@@ -45,7 +45,8 @@ def by_flow(pictures: Array, flow: Array, *, beyond: str = 'zeros') -> Array:
 def visible(flow: Array, back: Array) -> Array:
   """Finds where a flow is to be trusted: [B, H, W] bool.
 
-  The way there and back must end where it began, and motion be smooth, by the
+  It must end between the other picture's pixels, for `by_flow` fades beyond;
+  the way there and back must end where it began, and motion be smooth, by the
   thresholds of Ruder et al. (2016): |f + b~|² <= 0.01 (|f|² + |b~|²) + 0.5 and
   |grad f|² <= 0.01 |f|² + 0.002, b~ being the way back from where f ends.
 
@@ -54,6 +55,12 @@ def visible(flow: Array, back: Array) -> Array:
     back: [B, H, W, 2] px, from the others.
   """
   returned = by_flow(back, flow)
+  height, width = flow.shape[1:3]
+  ends = flow + jnp.stack(
+    jnp.meshgrid(jnp.arange(width), jnp.arange(height)), -1
+  )
+  last = jnp.array([width - 1, height - 1])
+  is_inside = jnp.all((ends >= 0) & (ends <= last), axis=-1)
 
   def square(x: Array) -> Array:
     return jnp.sum(x**2, axis=-1)
@@ -62,7 +69,8 @@ def visible(flow: Array, back: Array) -> Array:
   right = jnp.diff(flow, axis=2, append=flow[:, :, -1:])
   length = square(flow)
   meets = square(flow + returned) <= 0.01 * (length + square(returned)) + 0.5
-  return meets & (square(down) + square(right) <= 0.01 * length + 0.002)
+  is_smooth = square(down) + square(right) <= 0.01 * length + 0.002
+  return is_inside & meets & is_smooth
 
 
 def follow(flows: Array, backs: Array) -> Callable:

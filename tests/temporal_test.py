@@ -48,6 +48,19 @@ def test_only_what_both_frames_see_counts():
   np.testing.assert_array_equal(trusted[:, 2:], True)
 
 
+@pytest.mark.parametrize('axis', [0, 1])
+def test_a_border_that_is_left_slowly_counts_for_nothing(axis):
+  ramp = jnp.arange(SIZE) / (2 * SIZE)
+  clip = jnp.stack([0.3 + ramp, 0.3 + ramp - 0.5 / (2 * SIZE)])
+  clip = jnp.broadcast_to(clip[:, None, :, None], (2, SIZE + 4, SIZE, 3))
+  flow = jnp.broadcast_to(jnp.array([0.5, 0]), (1, SIZE + 4, SIZE, 2))
+  if axis:
+    clip, flow = clip.swapaxes(1, 2), flow.swapaxes(1, 2)[..., ::-1]
+  align = warp.follow(flow, -flow)
+  np.testing.assert_allclose(temporal.warping_errors(clip, align), 0, atol=1e-9)
+  assert align(0, clip[1])[1].sum() == (SIZE - 1) * (SIZE + 4)
+
+
 def test_flicker_is_measured_in_the_square():
   clip, flow = _moving_clip(3)
   lit = clip + jnp.array([0.0, 0.1, 0.0])[:, None, None, None]
