@@ -108,14 +108,8 @@ def chunks(order: np.ndarray, length: int, overlap: int = 0) -> list[Chain]:
     length: frames of a clip, at most.
     overlap: frames on either side that are shown and not kept.
   """
-  if overlap < 0:
-    raise ValueError(f'overlap must be at least 0, got {overlap}')
+  check_chunks(length, overlap)
   step = length - 2 * overlap
-  if step < 1:
-    raise ValueError(
-      f'clips of {length} frames that lend {overlap} to either side keep none: '
-      f'wanted a length above {2 * overlap}'
-    )
   if len(order) <= length:
     return [Chain(order, np.ones(len(order), bool))]
   cut = []
@@ -126,6 +120,23 @@ def chunks(order: np.ndarray, length: int, overlap: int = 0) -> list[Chain]:
     kept = (place >= first) & (place < first + step)
     cut.append(Chain(order[begin:end], kept))
   return cut
+
+
+def check_chunks(length: int, overlap: int) -> None:
+  """Raises where clips of this length could not be cut, see `chunks`."""
+  if overlap < 0:
+    raise ValueError(f'overlap must be at least 0, got {overlap}')
+  if length <= 2 * overlap:
+    raise ValueError(
+      f'clips of {length} frames that lend {overlap} to either side keep none: '
+      f'wanted a length above {2 * overlap}'
+    )
+
+
+def check_thresholds(thresholds: Sequence[float]) -> None:
+  """Raises unless they grow, see `adaptive`."""
+  if list(thresholds) != sorted(thresholds):
+    raise ValueError(f'thresholds must grow, got {tuple(thresholds)}')
 
 
 def adaptive(
@@ -156,8 +167,7 @@ def adaptive(
       f'both distances are between the same photos, got {nearest.shape} and '
       f'{leap.shape}'
     )
-  if list(thresholds) != sorted(thresholds):
-    raise ValueError(f'thresholds must grow, got {tuple(thresholds)}')
+  check_thresholds(thresholds)
   is_left = np.ones(len(nearest), bool)
   chains = []
   for threshold in (*thresholds, math.inf):

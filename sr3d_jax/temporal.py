@@ -71,9 +71,12 @@ def referenced_error(errors: np.ndarray, truth: np.ndarray) -> float:
 
 
 def frame_psnr(errors: np.ndarray) -> float:
-  """Mean PSNR between neighbours, dB, from `warping_errors`."""
+  """PSNR between neighbours, dB: that of the mean of `warping_errors`.
+
+  Not the mean of the pairs' PSNR, which one pause of a clip makes infinite.
+  """
   with np.errstate(divide='ignore'):
-    return float(np.nanmean(-10 * np.log10(errors)))
+    return float(-10 * np.log10(np.nanmean(errors)))
 
 
 def sharpness(images: Array) -> Array:

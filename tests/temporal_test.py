@@ -68,6 +68,8 @@ def test_flicker_is_measured_in_the_square():
   np.testing.assert_allclose(errors, 0.01, rtol=1e-4)
   assert temporal.frame_psnr(errors) == pytest.approx(20, abs=1e-3)
   assert temporal.warping_error(errors) == pytest.approx(0.01, rel=1e-4)
+  paused = np.array([0.02, 0.0])
+  assert temporal.frame_psnr(paused) == pytest.approx(20)
   truth = np.array([0.01, 0.03])
   assert temporal.referenced_error(errors, truth) == pytest.approx(0.01, 1e-3)
 

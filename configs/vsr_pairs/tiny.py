@@ -1,10 +1,10 @@
-"""Pairs of the procedural desk, by seed, and of two training captures.
+"""Pairs of the procedural desk, by seed: what its coarse fits look like.
 
     python -m experiments.make_vsr_pairs --config=configs/vsr_pairs/tiny.py \
         --workdir=runs/vsr_pairs
 
-`desks` leaves the captures out, so that no data are needed; `smoke` makes one
-small pair in a minute.
+`captures` adds two training captures, whose photos were not taken as a film:
+their neighbours leap. `smoke` makes one small pair in a minute.
 """
 
 from ml_collections import ConfigDict
@@ -15,9 +15,9 @@ SEEDS = tuple(range(1, 7))  # the quickstart's desk has seed 0
 
 
 def get_config(arg: str = '') -> ConfigDict:
-  """Returns the config; words: `desks` or `smoke`."""
-  if arg not in ('', 'desks', 'smoke'):
-    raise ValueError(f'the config argument is desks or smoke, got {arg!r}')
+  """Returns the config; words: `captures` or `smoke`."""
+  if arg not in ('', 'captures', 'smoke'):
+    raise ValueError(f'the config argument is captures or smoke, got {arg!r}')
   shared = base('configs/vsr_pairs/tiny.py', '')
   shared.representation.update(sh_degree=0, growth=1.2, density_control='gof')
   for_few_steps(shared)
@@ -54,7 +54,7 @@ def get_config(arg: str = '') -> ConfigDict:
     config.update(num_each=1, min_psnr=10.0)
     config.drawn = {'num_splats': (500,), 'num_steps': (20,)}
     config.fitting.update(chunk=10)
-  elif not arg:
+  elif arg == 'captures':
     for name, size in (('monstree', (240, 180)), ('maryrose', (248, 248))):
       config.sources[name] = {
         'name': 'transforms_json',

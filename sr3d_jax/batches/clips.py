@@ -68,6 +68,11 @@ def make(
       f'scale and num_frames must be whole and at least 1, got {scale} and '
       f'{num_frames}'
     )
+  if not strides or min(strides) < 1 or not 0 <= photo_share <= 1:
+    raise ValueError(
+      'strides must be some numbers from 1, and photo_share lie in [0, 1], got '
+      f'{tuple(strides)} and {photo_share}'
+    )
   side = scale * patch
   sources = []
   if films:

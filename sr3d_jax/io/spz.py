@@ -33,6 +33,7 @@ _TURN = np.array([1, -1, -1], np.float32)
 _TURN_HARMONICS = np.array(
   [-1, -1, 1, -1, 1, 1, -1, 1, -1, 1, -1, -1, 1, -1, 1], np.float32
 )
+MAX_RATIO = 1000  # of bytes unpacked to packed, beyond any scene's
 
 
 def load(path: str | os.PathLike) -> Gaussians:
@@ -146,6 +147,11 @@ def _split_v4(path, data, count, widths, num_streams, flags):
   if num_streams < needed:
     raise ValueError(
       f'{path} has {num_streams} streams, want {", ".join(_STREAMS[:needed])}.'
+    )
+  if count * sum(widths) > MAX_RATIO * len(data):
+    raise ValueError(
+      f'{path} promises {count} splats in {len(data)} bytes: its count was '
+      'changed; write or fetch it again.'
     )
   (start,) = struct.unpack_from('<I', data.ljust(32, b'\0'), 16)
   end = start + 16 * num_streams

@@ -67,6 +67,8 @@ def make(
   check_scale(scale)
   if order not in ORDERS:
     raise ValueError(f'no order {order!r}: choose from {", ".join(ORDERS)}')
+  ordering.check_chunks(clip_length, overlap)
+  ordering.check_thresholds(thresholds)
   network = basicvsr.make(**(sizes or {}))
   arrange = functools.partial(
     arranged,
@@ -75,7 +77,6 @@ def make(
     overlap=overlap,
     thresholds=thresholds,
   )
-  arrange(Views(images=np.zeros((1, 1, 1, 3)), cameras=None))  # checks lengths
 
   def init(key):
     return _load(weights, network.init, key)

@@ -123,6 +123,8 @@ def test_a_clip_may_be_one_frame(folders):
       {'zoom': 0.3, 'shift': 0.0, 'num_frames': 6},
       'no photograph is 304 px',
     ),
+    (('films',), {'strides': (0,)}, 'strides must be some numbers from 1'),
+    (('films',), {'photo_share': 1.5}, r'lie in \[0, 1\], got .* and 1.5'),
     (('photos',), {'scale': 2.5}, 'must be whole and at least 1, got 2.5'),
   ],
 )

@@ -46,11 +46,13 @@ def legacy(version, degree=0, flags=0, extensions=b'', count=2, **keys):
   return header + b''.join(streams(version, **keys)) + extensions
 
 
-def modern(degree=0, flags=0, extensions=b'', version=4, drop=1, **keys):
+def modern(
+  degree=0, flags=0, extensions=b'', version=4, drop=1, count=2, **keys
+):
   """A file of version 4; `drop` is how many of the last streams it lacks."""
   plain = streams(4, **keys)[: 6 - drop]
   packed = [zstandard.ZstdCompressor().compress(x) for x in plain]
-  header = struct.pack('<4sII', b'NGSP', version, 2)
+  header = struct.pack('<4sII', b'NGSP', version, count)
   header += bytes([degree, FRACTION_BITS, flags, len(packed)])
   header += struct.pack('<I12x', 32 + len(extensions)) + extensions
   sizes = [struct.pack('<QQ', len(a), len(b)) for a, b in zip(packed, plain)]
@@ -190,6 +192,7 @@ def test_a_file_that_was_cut_short_is_told_wherever_the_cut_is(tmp_path, name):
     (modern(degree=1), 'has 5 streams, want positions, .*, harmonics'),
     (modern(degree=1, drop=0), 'its harmonics take 0 bytes, want 18'),
     (legacy(2, count=3), 'promises 3 splats, 73 bytes, and holds 54'),
+    (modern(count=4_000_000_000), 'promises 4000000000 splats in'),
     (gzip.compress(legacy(2))[:-12], 'cannot be unpacked'),
     (modern()[:-5], 'its rotations'),
     (modern().replace(ZSTANDARD, bytes(4), 1), 'its positions cannot'),

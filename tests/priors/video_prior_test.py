@@ -134,6 +134,7 @@ def test_weights_of_a_run_are_read_and_others_refused(tmp_path):
   [
     ({'order': 'random'}, "no order 'random': choose from path, closed"),
     ({'clip_length': 6, 'overlap': 3}, 'keep none'),
+    ({'thresholds': (45.0, 15.0)}, 'must grow'),
   ],
 )
 def test_what_cannot_be_done_is_refused_at_once(options, message):
