@@ -20,7 +20,7 @@ NETWORKS = {
 # coarse patch, frames, clips, steps, learning rate
 RUNS = {
   'smoke': (8, 2, 2, 4, 1e-3),
-  'tiny': (32, 5, 4, 4000, 1e-3),
+  'tiny': (32, 5, 4, 2000, 1e-3),
   'base': (64, 10, 16, 30_000, 4e-4),
   'paper': (64, 15, 8, 300_000, 2e-4),
 }
