@@ -6,6 +6,10 @@
 Sizes: `tiny`, two cores; `base`, one data-centre GPU; `paper`, BasicVSR's own
 size; `smoke`, a minute. `still` shows single frames, from which the same
 network can learn nothing of time.
+
+`tiny` takes 19 minutes and is no prior yet: luma of the first eight frames of
+Vid4 is 21.08 dB (calendar) and 25.96 (city), of bicubic 20.21 and 25.33, but
+frame by frame it is 21.08 and 25.93: the flow is not learnt in so few steps.
 """
 
 from ml_collections import ConfigDict
