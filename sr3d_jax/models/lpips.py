@@ -25,7 +25,6 @@ NAMES = (
   (r'^features\.conv(\d+)\.', r'features.\1.'),
   (r'^head(\d)\.', r'lin\1.model.1.'),
 )
-UNUSED = (r'classifier\..*',)
 
 
 class _Conv(NamedTuple):
