@@ -24,6 +24,15 @@ if 'JAX_COMPILATION_CACHE_DIR' not in os.environ:
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
 
 
+def pytest_make_parametrize_id(val):
+  """Names a test by the length of its bytes: these may differ from run to run.
+
+  The workers of xdist must collect the same names, and gzip, for one, writes
+  the second of its making into its header.
+  """
+  return f'{len(val)} bytes' if isinstance(val, bytes) else None
+
+
 @pytest.fixture
 def load(monkeypatch):
   """Runs an experiment's file without defining flags; returns its names."""
