@@ -122,7 +122,15 @@ def _weld(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
   vertices, index = np.unique(mesh.vertices, axis=0, return_inverse=True)
   faces = index.reshape(-1)[mesh.faces]
   is_flat = (faces == np.roll(faces, 1, axis=1)).any(axis=1)
-  return vertices, faces[~is_flat]
+  faces = faces[~is_flat]
+  sides = np.diff(vertices[faces], axis=1)
+  if not np.cross(sides[:, 0], sides[:, 1]).any():
+    raise ValueError(
+      f'none of the {len(mesh.faces)} triangles has an area, so that nothing '
+      'of them could be kept: all corners of each should be at places of their '
+      'own, not on one line'
+    )
+  return vertices, faces
 
 
 def _simplify(
@@ -135,7 +143,13 @@ def _simplify(
   vertices, faces = library('fast_simplification').simplify(
     vertices, faces.astype(np.int32), target_count=max_faces
   )
-  if len(faces) > max_faces or not len(faces):
+  if not len(faces):
+    raise ValueError(
+      f'nothing is left of the mesh of {num_faces} triangles at max_faces '
+      f'{max_faces}: they lie on each other, or their parts are smaller than '
+      'that; ask for more, or leave the mesh as it is'
+    )
+  if len(faces) > max_faces:
     raise ValueError(
       f'max_faces is {max_faces}, but the mesh of {num_faces} triangles came '
       f'down to {len(faces)} only: its parts and borders want more, ask for '

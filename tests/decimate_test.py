@@ -131,3 +131,30 @@ def test_budgets_that_no_mesh_can_keep_are_told(monkeypatch):
   monkeypatch.setattr(library, 'simplify', lambda v, f, target_count: (v, f))
   with pytest.raises(ValueError, match=r'max_faces is 4, but .* 80 only'):
     decimate.decimate(globe, 4)
+
+
+@pytest.mark.parametrize(
+  'vertices, faces, told',
+  [
+    (np.zeros((60, 3)), np.arange(60).reshape(-1, 3), '20 triangles has an ar'),
+    (np.eye(3), [[0, 0, 1]] * 20, 'none of the 20 triangles has an area'),
+    (
+      np.arange(40)[:, None] * [1.0, 2, 3],
+      [[i, i + 1, i + 2] for i in range(38)],
+      'none of the 38 triangles has an area',
+    ),
+    (np.eye(3), [[0, 1, 2]] * 20, 'nothing is left of the mesh of 20'),
+  ],
+  ids=['one place', 'edges', 'one line', 'one triangle'],
+)
+def test_triangles_that_hold_nothing_are_told(vertices, faces, told):
+  mesh = raycast.Mesh(
+    vertices=np.asarray(vertices),
+    faces=np.asarray(faces),
+    colors=np.ones((len(vertices), 3)),
+    uv=np.zeros((len(vertices), 2)),
+    textures=(raycast.WHITE,),
+    texture_index=np.zeros(len(faces), int),
+  )
+  with pytest.raises(ValueError, match=told):
+    decimate.decimate(mesh, 8)

@@ -38,6 +38,11 @@ def load(path: str | os.PathLike) -> list[Piece]:
     At least one piece, each with at least one triangle.
   """
   path = pathlib.Path(path)
+  if not path.exists():
+    raise FileNotFoundError(
+      f'{path} does not exist: root should name a mesh file, absolute or below '
+      'the data folder'
+    )
   if not path.is_file():
     raise ValueError(f'{path} is a folder: root should name a mesh file')
   trimesh = library('trimesh')

@@ -164,7 +164,13 @@ def read_elements(
       [(k, _ENDIAN[layout] + _DTYPES[v]) for k, v in columns.items()]
     )
     take = _take_lines if layout == 'ascii' else _take_bytes
-    tables[element], num_found, rows = take(rows, count, dtype)
+    try:
+      tables[element], num_found, rows = take(rows, count, dtype)
+    except ValueError as error:
+      raise ValueError(
+        f'{path} has {element} {error}: was it cut short, or edited? Write or '
+        'fetch it again.'
+      ) from error
     if num_found < count:
       plural = 'vertices' if element == 'vertex' else f'rows of {element}'
       raise ValueError(
@@ -207,8 +213,14 @@ def _take_lines(
   lines: list[bytes], count: int, dtype: np.dtype
 ) -> tuple[dict[str, np.ndarray], int, list[bytes]]:
   """The same of lines of text, one a row."""
-  table = np.array([line.split() for line in lines[:count]], np.float64)
-  table = table.reshape(-1, len(dtype))
+  rows = [line.split() for line in lines[:count]]
+  for i, row in enumerate(rows):
+    if len(row) != len(dtype):
+      raise ValueError(f'{i} with {len(row)} values of {len(dtype)}')
+  try:
+    table = np.array(rows, np.float64).reshape(-1, len(dtype))
+  except ValueError as error:
+    raise ValueError(f'rows that are not all numbers ({error})') from error
   columns = {x: table[:, i].astype(dtype[x]) for i, x in enumerate(dtype.names)}
   return columns, len(table), lines[count:]
 

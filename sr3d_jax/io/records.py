@@ -6,6 +6,7 @@ read both formats.
 
 import io
 import json
+import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,10 @@ import numpy as np
 from sr3d_jax.files import replacing
 
 META = 'meta'
+# What a damaged record provokes, in Riegeli or in NumPy.
+_MALFORMED = (
+  RuntimeError, ValueError, OSError, EOFError, LookupError, zipfile.BadZipFile,
+)  # fmt: skip
 
 
 def save(path: str | Path, records: Iterable[Mapping[str, Any]]) -> None:
@@ -39,14 +44,33 @@ def load(paths: Iterable[str | Path]) -> grain.MapDataset:
   paths = [str(path) for path in paths]
   if not paths:
     raise ValueError('no file of records was named: make them first')
-  try:
-    source = grain.sources.ArrayRecordDataSource(paths)
-  except (RuntimeError, ValueError, OSError) as error:
-    raise ValueError(
-      f'{", ".join(paths)}: no whole files of records ({error}); make them '
-      'again'
-    ) from error
-  return grain.MapDataset.source(source).map(_unpack)
+  files = [grain.MapDataset.source(_File(path)) for path in paths]
+  return grain.MapDataset.concatenate(files)
+
+
+class _File:
+  """The records of one file, which it names where one is damaged."""
+
+  def __init__(self, path: str):
+    self._path = path
+    try:
+      self._source = grain.sources.ArrayRecordDataSource([path])
+    except (RuntimeError, ValueError, OSError) as error:
+      raise ValueError(
+        f'{path}: no whole file of records ({error}); make it again'
+      ) from error
+
+  def __len__(self) -> int:
+    return len(self._source)
+
+  def __getitem__(self, index: int) -> dict[str, Any]:
+    try:
+      return _unpack(self._source[index])
+    except _MALFORMED as error:
+      raise ValueError(
+        f'{self._path}: record {index} of {len(self)} is damaged, or no record '
+        f'of ours ({error}); delete the file and make it again'
+      ) from error
 
 
 def _pack(record: Mapping[str, Any]) -> bytes:

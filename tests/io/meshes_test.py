@@ -208,3 +208,8 @@ def _spoil(folder, kind):
 def test_bad_files_are_told(kind, told, tmp_path):
   with pytest.raises((ValueError, FileNotFoundError), match=told):
     meshes.load(_spoil(tmp_path, kind))
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path):
+  with pytest.raises(FileNotFoundError, match=r'nosuch\.obj does not exist'):
+    meshes.load(tmp_path / 'nosuch.obj')

@@ -179,3 +179,22 @@ def test_errors_say_what_is_wrong(tmp_path):
         sh=np.zeros((2, 2, 3)),
       ),
     )
+
+
+@pytest.mark.parametrize(
+  'rows, told',
+  [
+    ('1 2 3\n4 5\n', 'has vertex 1 with 2 values of 3: was it cut short'),
+    ('1 2\n3 4\n', 'has vertex 0 with 2 values of 3'),
+    ('1 2 3\n4 5 6 7\n', 'has vertex 1 with 4 values of 3'),
+    ('1 2 3\n4 five 6\n', r"vertex rows that are not all numbers .*b'five'"),
+  ],
+)
+def test_rows_of_text_that_are_spoilt_are_told(rows, told, tmp_path):
+  path = tmp_path / 'spoilt.ply'
+  header = '\n'.join(f'property float {x}' for x in 'xyz')
+  path.write_text(
+    f'ply\nformat ascii 1.0\nelement vertex 2\n{header}\nend_header\n{rows}'
+  )
+  with pytest.raises(ValueError, match=rf'spoilt\.ply .*{told}'):
+    ply.load_points(path)
