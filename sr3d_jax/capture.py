@@ -57,6 +57,7 @@ def make_views(
   size: tuple[int, int] | None = None,
   downscale: float | None = None,
   shrink: str = 'bicubic',
+  square: bool = False,
   masks: str = 'composite',
   background: Color = (0.0, 0.0, 0.0),
 ) -> tuple[Views, tuple[str, ...], np.ndarray]:
@@ -67,6 +68,7 @@ def make_views(
     size: (width, height) of every view.
     downscale: in place of `size`, shrinks every photo by this factor.
     shrink: a method of `image.resize`, antialiased, in premultiplied colour.
+    square: whether to cut the middle square out of each photo first.
     masks: 'composite' lays `background` where a mask is 0; 'ignore' keeps the
       photo and gives those pixels no weight.
     background: lies behind transparent pixels.
@@ -80,6 +82,7 @@ def make_views(
     size=size,
     downscale=downscale,
     shrink=shrink,
+    square=square,
     masks=masks,
     background=background,
   )
@@ -279,7 +282,7 @@ def check_pose(pose: np.ndarray, name: str) -> np.ndarray:
 
 
 def _develop(
-  frame: Frame, *, size, downscale, shrink, masks, background
+  frame: Frame, *, size, downscale, shrink, square, masks, background
 ) -> tuple:
   """Name, image, weights, pose, focal, centre and split of one frame."""
   rgb, alpha = frame.image[..., :3], frame.image[..., 3:]
@@ -302,6 +305,9 @@ def _develop(
   if frame.lens is not None:
     planes, is_inside = lenses.undistort(planes, focal, center, frame.lens)
     planes[..., 4] *= is_inside
+  if square:
+    planes, center = _middle(planes, center)
+    height, width = planes.shape[:2]
   new_width, new_height = size or (
     round(width / (downscale or 1)),
     round(height / (downscale or 1)),
@@ -321,6 +327,17 @@ def _develop(
     (center * ratio).astype(np.float32),
     frame.is_test,
   )
+
+
+def _middle(
+  planes: np.ndarray, center: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+  """The middle square of [H, W, C], whole pixels, and where its centre is."""
+  height, width = planes.shape[:2]
+  side = min(height, width)
+  row, column = (height - side) // 2, (width - side) // 2
+  planes = planes[row : row + side, column : column + side]
+  return planes, center - (column, row)
 
 
 def _intrinsics(

@@ -33,6 +33,7 @@ CAPTURES = {
   'llff': (_with_points(captures.write_llff), '.', {'images': 'images_4'}),
   'blender': (captures.write_blender, '.', {'num_points': 10}),
   'colmap': (captures.write_colmap, '.', {}),
+  'mvimgnet': (captures.write_colmap, '.', {'side': None, 'min_views': 0}),
   'photos': (_write_photos, 'photos', {}),
   'splats': (captures.write_splats, 'scene.ply', {'cameras': 'cameras.json'}),
 }
@@ -42,6 +43,8 @@ DRAWN = {
   'mesh': mesh.TINY,
 }
 OWN_SPLIT = ('blender', 'procedural', 'mesh')  # others: every eighth by name
+
+SQUARE = ('mvimgnet',)  # cut the middle out, which has another size
 
 WITH_PHOTOS = tuple(name for name in CAPTURES if name != 'splats')
 WITH_POSES = ('transforms_json', 'llff', 'blender', 'splats')
@@ -55,7 +58,7 @@ def _load(name, folder, monkeypatch):
 
 
 def _write(name, folder, num_views=captures.NUM_VIEWS, poses=None):
-  if name in ('colmap', 'photos'):
+  if name in ('colmap', 'mvimgnet', 'photos'):
     pytest.importorskip('pycolmap')
   poses = captures.circle(num_views) if poses is None else poses
   return CAPTURES[name][0](folder, poses)
@@ -155,7 +158,9 @@ def test_one_view_is_too_few(name, tmp_path, monkeypatch):
 def test_photos_of_two_sizes_are_told(name, tmp_path, monkeypatch):
   paths = _write(name, tmp_path)
   images.save(paths[3], captures.photo(3, scale=2))
-  with pytest.raises(ValueError, match=rf'1 like \S*{paths[3].name} are 24'):
+  side = 16 if name in SQUARE else 24
+  told = rf'1 like \S*{paths[3].name} are {side}'
+  with pytest.raises(ValueError, match=told):
     _load(name, tmp_path, monkeypatch)
 
 
