@@ -5,7 +5,6 @@ beside an edge black: bicubic undershoots by 4 % of the step, and 4 % of 254 is
 far below 0, where 122 of 255 should be (Sequence Matters' Blender pictures).
 """
 
-
 import captures
 import numpy as np
 import pytest
