@@ -2,7 +2,9 @@
 
 A path follows the capture: it circles the point the cameras look at, about
 their common up direction, at their median distance, with the intrinsics of the
-first. Every path is a curve in cylindrical coordinates about that point.
+first. Every path is a curve in cylindrical coordinates about that point. One
+that is asked for views `beyond` goes on as it was at both ends: what looks at
+neighbours then has some on either side of each of the T.
 """
 
 import dataclasses
@@ -17,7 +19,9 @@ from sr3d_jax.numerics import normalize, safe_norm
 from sr3d_jax.types import Array, Camera, only_pinholes
 
 # One compilation of a path takes less than its hundred small operations do.
-_path = functools.partial(jax.jit, static_argnames=('num_views', 'closed'))
+_path = functools.partial(
+  jax.jit, static_argnames=('num_views', 'closed', 'beyond')
+)
 
 
 @_path
@@ -27,6 +31,7 @@ def orbit(
   *,
   closed: bool = False,
   distance: Array | float = 1.0,
+  beyond: int = 0,
 ) -> Camera:
   """Circles the scene at the capture's median radius and height.
 
@@ -35,14 +40,16 @@ def orbit(
     num_views: T, views along the path.
     closed: whether to go all the way round; otherwise the path keeps to the
       observed azimuths, and up to 5 degrees beyond at each end.
-    distance: [] or [T] from the scene's centre, relative to the capture.
+    distance: from the scene's centre, relative to the capture.
+    beyond: views before the first and after the last of the T.
 
   Returns:
-    [T] cameras that look at the scene's centre.
+    [T + 2 beyond] cameras that look at the scene's centre.
   """
   return sinusoid(
-    cameras, num_views, closed=closed, distance=distance, amplitude=0.0
-  )
+    cameras, num_views, closed=closed, distance=distance, amplitude=0.0,
+    beyond=beyond,
+  )  # fmt: skip
 
 
 @_path
@@ -55,6 +62,7 @@ def sinusoid(
   amplitude: float = 0.15,
   waves: int = 2,
   phase: float = 0.0,
+  beyond: int = 0,
 ) -> Camera:
   """Orbits while rising and falling, as SuperGaussian's paths do.
 
@@ -69,16 +77,19 @@ def sinusoid(
     amplitude: of the swing.
     waves: swings along the path.
     phase: of the swing at the start, radians.
+    beyond: see `orbit`.
 
   Returns:
-    [T] cameras that look at the scene's centre.
+    [T + 2 beyond] cameras that look at the scene's centre.
   """
   around = _fit_cylinder(cameras)
   half_arc = jnp.pi if closed else 0.5 * (around.stop - around.start)
   swing = amplitude * around.radius * jnp.minimum(half_arc, 1.0)
-  turn = 2 * jnp.pi * jnp.arange(num_views) / num_views
+  turn = 2 * jnp.pi * _count(num_views, beyond) / num_views
   heights = around.height + swing * jnp.sin(waves * turn + phase)
-  azimuths = around.start + turn if closed else _sweep(around, num_views)
+  azimuths = around.start + (
+    turn if closed else _sweep(around, num_views, beyond)
+  )
   return _aim(
     cameras, around, distance * around.radius, azimuths, distance * heights
   )
@@ -93,6 +104,7 @@ def spiral(
   distance: Array | float = 1.0,
   elevations: tuple[float, float] | None = None,
   turns: int = 2,
+  beyond: int = 0,
 ) -> Camera:
   """Winds from one elevation to another on a sphere around the scene.
 
@@ -104,14 +116,16 @@ def spiral(
     distance: see `orbit`.
     elevations: first and last, radians; None: the lowest and highest observed.
     turns: turns, or sways.
+    beyond: see `orbit`.
 
   Returns:
-    [T] cameras that look at the scene's centre.
+    [T + 2 beyond] cameras that look at the scene's centre.
   """
   around = _fit_cylinder(cameras)
   start, stop = around.elevations if elevations is None else elevations
-  elevation = jnp.linspace(start, stop, num_views)
-  turn = 2 * jnp.pi * turns * jnp.arange(num_views) / num_views
+  count = _count(num_views, beyond)
+  elevation = start + (stop - start) * count / max(num_views - 1, 1)
+  turn = 2 * jnp.pi * turns * count / num_views
   middle = 0.5 * (around.start + around.stop)
   sway = 0.5 * (around.stop - around.start) * jnp.sin(turn)
   azimuths = around.start + turn if closed else middle + sway
@@ -128,6 +142,7 @@ def close_up(
   closed: bool = False,
   distance: Array | float = 0.7,
   object_radius: float = 0.0,
+  beyond: int = 0,
 ) -> Camera:
   """Follows `sinusoid` nearer to the scene, but not so near as to crop it.
 
@@ -138,19 +153,22 @@ def close_up(
     distance: see `orbit`.
     object_radius: scene units; a sphere of this radius at the scene's centre
       stays inside every picture.
+    beyond: see `orbit`.
 
   Returns:
-    [T] cameras that look at the scene's centre.
+    [T + 2 beyond] cameras that look at the scene's centre.
   """
   only_pinholes(cameras, 'close_up')
-  path = sinusoid(cameras, num_views, closed=closed)
+  path = sinusoid(cameras, num_views, closed=closed, beyond=beyond)
   away = safe_norm(path.position - geometry.scene_center(cameras.world_to_cam))
   sizes = jnp.asarray([cameras.width, cameras.height])
   room = jnp.minimum(cameras.center[0], sizes - cameras.center[0])
   half_angle = jnp.min(jnp.arctan(room / cameras.focal[0]))
   nearest = object_radius / jnp.sin(half_angle)
   distance = jnp.maximum(distance, nearest / away)
-  return sinusoid(cameras, num_views, closed=closed, distance=distance)
+  return sinusoid(
+    cameras, num_views, closed=closed, distance=distance, beyond=beyond
+  )
 
 
 class _Cylinder(NamedTuple):
@@ -196,12 +214,22 @@ def _fit_cylinder(cameras: Camera) -> _Cylinder:
   )
 
 
-def _sweep(around: _Cylinder, num_views: int) -> Array:
-  """Spaces azimuths [T] over the observed arc and a little beyond."""
+def _count(num_views: int, beyond: int) -> Array:
+  """[T + 2 beyond] numbers of the views, the first of the T being 0."""
+  return jnp.arange(-beyond, num_views + beyond)
+
+
+def _sweep(around: _Cylinder, num_views: int, beyond: int) -> Array:
+  """Spaces azimuths over the observed arc and a little beyond, from its start.
+
+  Returns:
+    [T + 2 beyond].
+  """
   arc = around.stop - around.start
   margins = [jnp.radians(5.0), arc / 8, jnp.pi - arc / 2]
   margin = jnp.min(jnp.stack(margins))
-  return jnp.linspace(around.start - margin, around.stop + margin, num_views)
+  step = (arc + 2 * margin) / max(num_views - 1, 1)
+  return step * _count(num_views, beyond) - margin
 
 
 def _aim(

@@ -29,15 +29,17 @@ RUNS = {
   'paper': (64, 15, 8, 300_000, 2e-4),
 }
 
+FLOW_STEPS = {'smoke': 4, 'tiny': 6000, 'base': 20_000, 'paper': 40_000}
+
 
 def get_config(arg: str = 'tiny') -> ConfigDict:
   """Returns the config; words: a size, and `still`."""
   words = set(filter(None, arg.split(',')))
-  sizes = words - {'still'} or {'tiny'}
-  if len(sizes) > 1 or not sizes <= NETWORKS.keys():
+  sizes = words - {'still', 'flow'} or {'tiny'}
+  if len(sizes) > 1 or not sizes <= NETWORKS.keys() or len(words - sizes) > 1:
     raise ValueError(
-      f'the config argument must be one of {", ".join(NETWORKS)}, with or '
-      f'without still, got {arg!r}'
+      f'the config argument must be one of {", ".join(NETWORKS)}, with still, '
+      f'flow or neither, got {arg!r}'
     )
   (size,) = sizes
   channels, blocks, fine_channels, flow_channels, flow_levels = NETWORKS[size]
@@ -45,7 +47,7 @@ def get_config(arg: str = 'tiny') -> ConfigDict:
   if 'still' in words:
     num_frames, batch_size = 1, num_frames * batch_size
   is_small = size in ('smoke', 'tiny')
-  return ConfigDict(
+  config = ConfigDict(
     {
       'seed': 0,
       'network': {
@@ -54,6 +56,7 @@ def get_config(arg: str = 'tiny') -> ConfigDict:
         'fine_channels': fine_channels,
         'flow_channels': flow_channels,
         'flow_levels': flow_levels,
+        'odd_flow': size != 'paper',
         'unroll': num_frames if is_small else 1,
         'remat': not is_small,
         'dtype': 'float32' if is_small else 'bfloat16',
@@ -85,3 +88,12 @@ def get_config(arg: str = 'tiny') -> ConfigDict:
       },
     }
   )
+  if 'flow' in words:
+    # Photographs alone: of films the flow is not known.
+    num_steps = FLOW_STEPS[size]
+    config.loss.update(charbonnier=0.0, flow=1.0)
+    config.batches.update(films=(), num_frames=2, batch_size=8)
+    config.batches.update(shift=2.0, turn=2.0, zoom=0.02)
+    config.optimizer.update(learning_rate=1e-3, num_steps=num_steps)
+    config.train.num_steps = num_steps
+  return config

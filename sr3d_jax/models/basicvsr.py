@@ -63,6 +63,7 @@ def make(
   fine_channels: int = 64,
   flow_channels: tuple[int, ...] = spynet.HIDDEN,
   flow_levels: int = spynet.NUM_LEVELS,
+  odd_flow: bool = False,
   clean_blocks: int = 0,
   max_cleanings: int = 1,
   clean_enough: float = 0.0,
@@ -78,6 +79,7 @@ def make(
     fine_channels: of what is enlarged.
     flow_channels: see `SPyNet`.
     flow_levels: likewise.
+    odd_flow: likewise, its `is_odd`.
     clean_blocks: residual blocks that clean the frames; 0 leaves them alone.
     max_cleanings: how often they may; published networks were trained with one.
     clean_enough: mean absolute change of a clip below which cleaning ends.
@@ -97,6 +99,7 @@ def make(
     fine_channels,
     flow_channels,
     flow_levels,
+    odd_flow,
     clean_blocks,
     max_cleanings,
     clean_enough,
@@ -133,6 +136,7 @@ class _BasicVSR(nn.Module):
   fine_channels: int
   flow_channels: tuple[int, ...]
   flow_levels: int
+  odd_flow: bool
   clean_blocks: int
   max_cleanings: int
   clean_enough: float
@@ -147,7 +151,9 @@ class _BasicVSR(nn.Module):
       remat=self.remat,
       dtype=self.dtype,
     )
-    self.spynet = spynet.SPyNet(self.flow_channels, self.flow_levels)
+    self.spynet = spynet.SPyNet(
+      self.flow_channels, self.flow_levels, self.odd_flow
+    )
     self.backward, self.forward = _Trunk(**trunk), _Trunk(**trunk)
     self.fusion = self._conv(self.channels, 1)
     self.up1 = self._conv(4 * self.channels)

@@ -276,3 +276,28 @@ def test_published_realbasicvsr(published, basicvsr_params, times, suffix):
   )
   found = jax.jit(network.enlarge)(params, cleaned)
   _assert_drawn(found, arrays, 8, suffix)
+
+
+def test_an_odd_flow_is_none_between_equal_frames_and_stays_so_in_training():
+  key = jax.random.key(0)
+  frames, others = jax.random.uniform(key, (2, 2, 24, 32, 3))
+  network = spynet.SPyNet((6, 4), num_levels=3, is_odd=True)
+  params = network.init(key, frames, others)
+  params = jax.tree.map(lambda x: x + 0.1, params)  # biases, too
+  apply = jax.jit(network.apply)
+  size = np.abs(apply(params, frames, others)).mean()
+  assert size > 0.01
+  still = apply(params, frames, frames)
+  np.testing.assert_allclose(still, 0.0, atol=1e-4 * size)
+
+
+def test_an_odd_level_changes_its_sign_with_the_order_of_the_frames():
+  key = jax.random.key(1)
+  frames, others = jax.random.uniform(key, (2, 1, 8, 8, 3))
+  # Of one level, nothing is warped before it answers.
+  network = spynet.SPyNet((5,), num_levels=1, is_odd=True)
+  params = network.init(key, frames, others)
+  there = network.apply(params, frames, others)
+  back = network.apply(params, others, frames)
+  assert np.abs(there).max() > 0.01
+  np.testing.assert_allclose(there, -back, atol=1e-6)
