@@ -56,6 +56,7 @@ ALLOWED = (
   ('sr3d_jax.io.', 'sr3d_kernels.rasterize.constants'),
   ('sr3d_jax.io.pth', 'sr3d_jax.io.pickles'),
   ('sr3d_jax.io.tuple_pickles', 'sr3d_jax.io.pickles'),
+  ('sr3d_jax.io.tuple_pickles', 'sr3d_jax.io.pickles'),
   ('sr3d_jax.io.', 'sr3d_jax.io.safetensors'),
   ('sr3d_jax.io.bundles', 'sr3d_jax.io.weights'),
   ('sr3d_jax.io.', 'sr3d_jax.io.quantized'),

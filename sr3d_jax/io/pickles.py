@@ -94,6 +94,9 @@ class Inert:
 class Unpickler(pickle.Unpickler):
   """Reads one pickle; `storages` are those that it mentions, by their key."""
 
+  wanted = 'state dict'  # what should be in the file, for messages
+  advice = 'save it again as torch.save(model.state_dict(), path)'
+
   def __init__(self, file: BinaryIO):
     super().__init__(file)
     self.storages: dict[str, Storage] = {}
@@ -109,9 +112,8 @@ class Unpickler(pickle.Unpickler):
     roots = {module.split('.')[0], name.split('.')[0] if '.' in name else ''}
     if roots & sys.stdlib_module_names and not _CONTAINERS.fullmatch(origin):
       raise ValueError(
-        f'the file asks for {origin}, which no state dict needs, and nothing '
-        'in it will be run: do not trust it, or save it again as '
-        'torch.save(model.state_dict(), path)'
+        f'the file asks for {origin}, which no {self.wanted} needs, and '
+        f'nothing in it will be run: do not trust it, or {self.advice}'
       )
     return _inert(origin)
 
