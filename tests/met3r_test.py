@@ -11,9 +11,9 @@ HEIGHT, WIDTH, FOCAL = 20, 30, 40.0
 DEPTH = 4.0  # of the wall
 STEP = 0.5  # the second camera's, to the right: 5 px on the wall
 SHIFT = FOCAL * STEP / DEPTH
-OMEGA = 0.6  # radians a px, of the wall's stripes
+OMEGA = 0.5  # radians a px, of the wall's stripes
 # The discs go on for a pixel beyond the last points, with what they have there:
-# a column in 15 that is wrong by 0.6 radians.
+# a column in 15 that is wrong by half a radian.
 BORDER = 0.02
 
 
