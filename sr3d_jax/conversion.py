@@ -5,6 +5,7 @@ whose names begin with its prefix, or as one that is known to be no weight of
 what is run (the training's losses, schedules, a text encoder).
 """
 
+import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ from sr3d_jax.models import (
   clip_text,
   edsr,
   imdn,
+  inception,
+  lpips,
   pan,
   rlfn,
   rrdbnet,
@@ -63,6 +66,13 @@ KINDS = {
   'realbasicvsr': Kind(
     basicvsr.make_real, lambda **_: basicvsr.REAL_NAMES, basicvsr.CONSTANTS
   ),
+  'inception': _kind(inception),
+  **{
+    f'lpips_{backbone}': Kind(
+      functools.partial(lpips.make, backbone=backbone), lambda **_: lpips.NAMES
+    )
+    for backbone in lpips.BACKBONES
+  },
   **{
     module.__name__.rpartition('.')[2]: _kind(module)
     for module in (edsr, imdn, pan, rlfn, rrdbnet, swinir)
@@ -177,16 +187,39 @@ def convert(
   Args:
     sources: by their names.
     parts: by their names, each the keywords of `convert_part` but the source,
-      of which it has the name.
+      of which it has the name, or the names of several that are one network.
     dtype: of the results.
   """
   _check_claims(sources, parts)
   return {
     name: convert_part(
-      **{**part, 'source': sources[part['source']]}, name=name, dtype=dtype
+      **{**part, 'source': _joined(sources, part)}, name=name, dtype=dtype
     )
     for name, part in parts.items()
   }
+
+
+def _names(part: Mapping[str, Any]) -> tuple[str, ...]:
+  """Of the sources of a part."""
+  found = part['source']
+  return (found,) if isinstance(found, str) else tuple(found)
+
+
+def _joined(sources: Mapping[str, Source], part: Mapping[str, Any]) -> Source:
+  """The source of a part; entries of several are together."""
+  first, *rest = (sources[name] for name in _names(part))
+  arrays = _kept(first) if rest else first.arrays
+  for source in rest:
+    kept = _kept(source)
+    twice = sorted(arrays.keys() & kept.keys())
+    if twice:
+      raise ValueError(
+        f'{twice[0]} is both in {first.files[0]} and in {source.files[0]}, of '
+        'which one network is to be made: drop it from one of them'
+      )
+    arrays |= kept
+  files = [file for source in (first, *rest) for file in source.files]
+  return first._replace(arrays=arrays, files=files)
 
 
 def convert_part(
@@ -322,16 +355,15 @@ def _check_claims(
 ) -> None:
   """Raises unless each entry that is kept belongs to exactly one part."""
   for name, part in parts.items():
-    if part['source'] not in sources:
-      raise ValueError(
-        f'part {name} is of {part["source"]!r}, and the sources are '
-        f'{", ".join(sources)}'
-      )
+    for wanted in _names(part):
+      if wanted not in sources:
+        raise ValueError(
+          f'part {name} is of {wanted!r}, and the sources are '
+          f'{", ".join(sources)}'
+        )
   for label, source in sources.items():
     prefixes = [
-      part.get('prefix', '')
-      for part in parts.values()
-      if part['source'] == label
+      part.get('prefix', '') for part in parts.values() if label in _names(part)
     ]
     for name in _kept(source):
       claims = sum(name.startswith(prefix) for prefix in prefixes)

@@ -175,6 +175,7 @@ def test_numbers_that_a_smaller_type_does_not_hold_are_refused(read):
   'change, told',
   [
     ({'source': 'vae'}, "is of 'vae', and the sources are diffusion, cfw"),
+    ({'source': ('cfw', 'vae')}, "is of 'vae', and the sources are diffusion"),
     ({'network': 'vqgan'}, "names the network 'vqgan': choose from autoenc"),
     ({'network': None}, 'names the network None: choose from'),
   ],
@@ -183,6 +184,30 @@ def test_a_part_that_cannot_be_is_refused(read, change, told):
   parts = {**PARTS, 'autoencoder': PARTS['autoencoder'] | change}
   with pytest.raises(ValueError, match=told):
     conversion.convert(read(), parts)
+
+
+def test_two_files_may_be_one_network(read, tmp_path):
+  whole = read()['cfw']
+  found = conversion.convert_part(name='a', source=whole, network='toy')
+  halves = {}
+  for half in ('one', 'two'):
+    arrays = {
+      n: a
+      for n, a in whole.arrays.items()
+      if n.startswith('decoder') == (half == 'one')
+    }
+    path = tmp_path / f'{half}.safetensors'
+    safetensors.save(path, arrays, {})
+    halves[half] = conversion.read_checkpoint(
+      path=str(path), dropped=(r'loss\..*',)
+    )
+  part = {'source': ('one', 'two'), 'network': 'toy'}
+  joined = conversion.convert(halves, {'a': part})['a']
+  assert joined.arrays.keys() == found.arrays.keys()
+  for name, array in found.arrays.items():
+    np.testing.assert_array_equal(joined.arrays[name], array)
+  with pytest.raises(ValueError, match=r'decoder.* is both in .*one.* and in'):
+    conversion.convert({**halves, 'two': whole}, {'a': part})
 
 
 def test_a_folder_says_its_network_and_its_sizes(tmp_path):

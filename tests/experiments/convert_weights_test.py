@@ -1,12 +1,14 @@
 """The converter: what is accepted, written, told, and never half done."""
 
+import jax
 import numpy as np
 import pytest
 
-from configs.convert import diffusers, network, stablesr
-from sr3d_jax.io import bundles, pth
+from configs.convert import diffusers, judges, network, stablesr
+from sr3d_jax import conversion
+from sr3d_jax.io import bundles, pth, safetensors, weights
 from sr3d_jax.io.paths import CHECKOUT
-from sr3d_jax.models import rlfn
+from sr3d_jax.models import lpips, rlfn
 
 FILE = CHECKOUT / 'tests' / 'fixtures' / 'image_networks' / 'rlfn.pth'
 SIZES = dict(channels=4, middle_channels=6, attention_channels=4, num_blocks=1)
@@ -84,3 +86,45 @@ def test_configs_ask_for_the_published_counts():
   }
   assert stablesr.get_config().prediction == 'eps'
   assert set(diffusers.get_config().parts) == {'unet', 'autoencoder'}
+
+
+def test_a_backbone_and_its_heads_become_one_file(run, tmp_path):
+  config = judges.get_config('lpips_alex')
+  rng = np.random.default_rng(0)
+  network = conversion.KINDS['lpips_alex'].make()
+  shapes = jax.eval_shape(network.init, jax.random.key(0))
+  published = {'classifier.1.weight': np.ones((3, 2), np.float32)}
+  for name, leaf in weights.flatten(shapes).items():
+    key = weights.published_name(name, lpips.NAMES)
+    shape = leaf.shape[-1:-3:-1] + leaf.shape[:-2] if leaf.ndim > 1 else (
+      leaf.shape
+    )  # fmt: skip
+    published[key] = rng.random(shape, np.float32)
+  for source, is_head in (('backbone', False), ('heads', True)):
+    path = tmp_path / f'{source}.safetensors'
+    arrays = {n: a for n, a in published.items() if (n[:3] == 'lin') == is_head}
+    safetensors.save(path, arrays, {})
+    config.sources[source].path = str(path)
+  run(config, tmp_path / 'lpips_alex.safetensors', True)
+  bundle = bundles.load(tmp_path / 'lpips_alex.safetensors')
+  assert [x['file'] for x in bundle.manifest['sources']] == [
+    'backbone.safetensors', 'heads.safetensors'
+  ]  # fmt: skip
+  params = bundles.params(bundle, 'network', network.init)
+  np.testing.assert_array_equal(
+    params['features']['conv3']['kernel'],
+    published['features.3.weight'].transpose(2, 3, 1, 0),
+  )
+  np.testing.assert_array_equal(
+    params['head4']['kernel'][0, 0, :, 0],
+    published['lin4.model.1.weight'][0, :, 0, 0],
+  )
+
+
+@pytest.mark.parametrize('kind', judges.COUNTS)
+def test_configs_of_judges_know_how_large_they_are(kind):
+  init = conversion.KINDS[kind].make().init
+  shapes = jax.eval_shape(init, jax.random.key(0))
+  part = judges.get_config(kind).parts.network
+  assert part.network == kind
+  assert part.num_parameters == sum(x.size for x in jax.tree.leaves(shapes))
