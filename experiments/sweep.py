@@ -19,7 +19,7 @@ import numpy as np
 from absl import flags
 from ml_collections import config_flags
 
-from sr3d_jax import cli, prefetch, resolve, train, validate
+from sr3d_jax import cli, resolve, train, validate
 from sr3d_jax.io import workdir as workdirs
 from sr3d_jax.priors import continuous
 
@@ -92,7 +92,7 @@ def run_row(config: Any, row: dict, seed: int, folder: Path, squares) -> dict:
   batches = {**chosen['batches'], 'seed': seed}
   try:
     params = train.run(
-      folder, network, prefetch.ahead(resolve.build('batches', batches)),
+      folder, network, resolve.build('batches', batches),
       train.adam(**chosen['optimizer']), seed=seed, **chosen['train'],
     )  # fmt: skip
     entry['psnr'] = score(config, squares, upsampler)

@@ -13,12 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from absl import flags
 from ml_collections import config_flags
 
-from sr3d_jax import cli, hosts, prefetch, resolve, train
+from sr3d_jax import cli, resolve, train
 from sr3d_jax.io import paths, weights
 from sr3d_jax.io import workdir as workdirs
 from sr3d_jax.models import latent_sr
@@ -35,12 +34,9 @@ def learn(
   """Trains one part, or reads what an earlier run has finished."""
   done = folder / 'weights.npz'
   if not done.exists():
-    mesh = None
-    if jax.device_count() > 1:
-      mesh = hosts.device_mesh(section.batch_size)
     train.run(
-      folder, network, prefetch.ahead(batches),
-      train.adam(**section.optimizer), seed=seed, mesh=mesh, **section.train,
+      folder, network, batches, train.adam(**section.optimizer), seed=seed,
+      batch_size=section.batch_size, **section.train,
     )  # fmt: skip
   # As all later uses read them, in half precision.
   return weights.restore(done, network.init)

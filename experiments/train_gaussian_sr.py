@@ -10,11 +10,10 @@ Several devices share each batch.
 from pathlib import Path
 from typing import Any
 
-import jax
 from absl import flags
 from ml_collections import config_flags
 
-from sr3d_jax import cli, hosts, prefetch, resolve, train
+from sr3d_jax import cli, resolve, train
 from sr3d_jax.io import workdir as workdirs
 from sr3d_jax.priors import continuous
 
@@ -25,15 +24,12 @@ _WORKDIR = flags.DEFINE_string('workdir', None, 'Where the results go.')
 def run(config: Any, folder: Path) -> Path:
   """Trains, or goes on training; returns the file of averaged weights."""
   network = continuous.build(**config.network.to_dict())
-  batches = prefetch.ahead(resolve.build('batches', config.batches))
+  batches = resolve.build('batches', config.batches)
   optimizer = train.adam(**config.optimizer)
   workdirs.claim_workdir(folder, config.to_dict())
-  mesh = None
-  if jax.device_count() > 1:
-    mesh = hosts.device_mesh(config.batches.batch_size)
   train.run(
-    folder, network, batches, optimizer,
-    seed=config.seed, mesh=mesh, **config.train,
+    folder, network, batches, optimizer, seed=config.seed,
+    batch_size=config.batches.batch_size, **config.train,
   )  # fmt: skip
   return folder / 'weights.npz'
 

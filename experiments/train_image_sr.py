@@ -12,7 +12,7 @@ from typing import Any
 from absl import flags
 from ml_collections import config_flags
 
-from sr3d_jax import cli, prefetch, resolve, train
+from sr3d_jax import cli, resolve, train
 from sr3d_jax.io import workdir as workdirs
 from sr3d_jax.models import compact, imdn, pan, rlfn
 
@@ -26,7 +26,7 @@ def run(config: Any, folder: Path) -> Path:
   """Trains, or goes on training; returns the file of averaged weights."""
   section = config.network.to_dict()
   network = NETWORKS[section.pop('name')].make(**section)
-  batches = prefetch.ahead(resolve.build('batches', config.batches))
+  batches = resolve.build('batches', config.batches)
   optimizer = train.adam(**config.optimizer)
   workdirs.claim_workdir(folder, config.to_dict())
   train.run(

@@ -18,7 +18,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from sr3d_jax import hosts
+from sr3d_jax import hosts, prefetch
 from sr3d_jax.io import checkpoint, progress, weights
 from sr3d_jax.types import (
   Array,
@@ -41,15 +41,27 @@ def init(
   key: Array,
   network: Network | FieldNetwork,
   optimizer: optax.GradientTransformation,
+  averaged: str | None = None,
 ) -> TrainState:
-  """The state before the first step; the average starts at the parameters."""
+  """The state before the first step; the average starts at the parameters.
+
+  Args:
+    key: of the start.
+    network: what learns.
+    optimizer: of the parameters.
+    averaged: the part of the parameters whose average is kept; None: all.
+  """
   params = network.init(key)
   return TrainState(
     step=jnp.zeros((), jnp.int32),
     params=params,
     opt_state=optimizer.init(params),
-    ema=jax.tree.map(jnp.copy, params),
+    ema=jax.tree.map(jnp.copy, _part(params, averaged)),
   )
+
+
+def _part(params: Params, name: str | None) -> Params:
+  return params if name is None else params[name]
 
 
 def adam(
@@ -60,6 +72,8 @@ def adam(
   milestones: Sequence[int] = (),
   clip_norm: float | None = None,
   rates: Mapping[str, float] | None = None,
+  frozen: Mapping[str, int] | None = None,
+  decay: float = 0.999,
 ) -> optax.GradientTransformation:
   """Adam, its rate rising from 0, then falling to 0 or halved at milestones.
 
@@ -71,6 +85,8 @@ def adam(
     clip_norm: bound on the global norm of the gradient; None: none.
     rates: {pattern: factor} for the rate of parameters in whose dotted name
       the pattern is found; the first that is, counts.
+    frozen: {pattern: steps} before which such parameters stay as they are.
+    decay: of the mean square of the gradient, a step.
   """
   if milestones:
     halved = optax.piecewise_constant_schedule(
@@ -88,13 +104,27 @@ def adam(
   clip = optax.clip_by_global_norm(clip_norm) if clip_norm else optax.identity()
   return optax.chain(
     clip,
-    optax.scale_by_adam(),
+    optax.scale_by_adam(b2=decay),
     optax.stateless(lambda updates, _: _scale_by_name(updates, rates or {})),
+    *([_thaw(frozen)] if frozen else []),
     optax.scale_by_learning_rate(rate),
   )
 
 
-def _scale_by_name(updates: Params, rates: Mapping[str, float]) -> Params:
+def _thaw(frozen: Mapping[str, int]) -> optax.GradientTransformation:
+  """Keeps parameters as they are until their step has come."""
+
+  def update(updates, step, params=None):
+    del params
+    factors = {pattern: step >= first for pattern, first in frozen.items()}
+    return _scale_by_name(updates, factors), step + 1
+
+  return optax.GradientTransformation(
+    lambda params: jnp.zeros((), jnp.int32), update
+  )
+
+
+def _scale_by_name(updates: Params, rates: Mapping[str, Any]) -> Params:
   """Multiplies each leaf by the factor of the first pattern in its name."""
 
   def scale(path, leaf):
@@ -116,13 +146,15 @@ def train(
   chunk: int = 50,
   ema_decay: float = 0.999,
   mesh: Mesh | None = None,
+  averaged: str | None = None,
 ) -> Iterator[tuple[TrainState, dict[str, float]]]:
   """Trains from `state` up to step `num_steps`, yielding after each chunk.
 
   Args:
     key: of the run; a step's key is folded from it and the step.
     network: what learns.
-    batches: step -> batch of numpy arrays.
+    batches: step -> batch of numpy arrays; the loss finds the step itself under
+      'step'.
     optimizer: of the parameters.
     state: from `init`, or a checkpoint.
     num_steps: to reach, counted from the very first.
@@ -130,6 +162,7 @@ def train(
     ema_decay: of the running average of the parameters, a step.
     mesh: with an axis 'views' of devices that share each batch evenly; None:
       one device.
+    averaged: see `init`.
 
   Yields:
     The state and the means over the chunk of each scalar of the loss, of the
@@ -138,7 +171,9 @@ def train(
   Raises:
     Diverged: one of them, the gradient included, is not finite.
   """
-  step = jax.jit(lambda *args: _step(network, optimizer, ema_decay, *args))
+  step = jax.jit(
+    lambda *args: _step(network, optimizer, ema_decay, averaged, *args)
+  )
   start = int(state.step)
   state, place = _spread(state, mesh)
   while start < num_steps:
@@ -163,12 +198,13 @@ def _spread(state, mesh):
   )
 
 
-def _step(network, optimizer, ema_decay, state, key, batch):
+def _step(network, optimizer, ema_decay, averaged, state, key, batch):
   """One update of the parameters and of their average; what to report.
 
   That is the loss, its scalars and the norm of the gradient before clipping.
   """
   step_key = jax.random.fold_in(key, state.step)
+  batch = {**batch, 'step': state.step}
   loss = jax.value_and_grad(network.loss, has_aux=True)
   (value, scalars), grads = loss(state.params, step_key, batch)
   updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
@@ -179,7 +215,7 @@ def _step(network, optimizer, ema_decay, state, key, batch):
     step=state.step + 1,
     params=params,
     opt_state=opt_state,
-    ema=optax.incremental_update(params, state.ema, 1 - decay),
+    ema=optax.incremental_update(_part(params, averaged), state.ema, 1 - decay),
   )
   norm = optax.tree.norm(grads)
   return state, scalars | {'loss': value, 'gradient': norm}
@@ -206,6 +242,9 @@ def run(
   *,
   seed: int,
   num_steps: int,
+  batch_size: int | None = None,
+  averaged: str | None = None,
+  check: Callable[[int, Params], Mapping[str, float]] | None = None,
   **options: Any,
 ) -> Params:
   """Trains in a folder, from its last checkpoint where there is one.
@@ -213,27 +252,34 @@ def run(
   Args:
     folder: of the run; takes ckpts/, the curves and weights.npz.
     network: what learns.
-    batches: step -> batch of numpy arrays.
+    batches: step -> batch of numpy arrays, which are made ahead.
     optimizer: of the parameters.
     seed: of the start and of every step.
     num_steps: to reach.
+    batch_size: rows of a batch, which all devices share; None: one device.
+    averaged: see `init`.
+    check: (steps done, averaged parameters) -> what joins the curves after a
+      chunk.
     **options: of `train`.
 
   Returns:
     The averaged parameters, of which weights.npz is a copy.
   """
   init_key, run_key = jax.random.split(jax.random.key(seed))
-  fresh = init(init_key, network, optimizer)
+  fresh = init(init_key, network, optimizer, averaged)
+  if batch_size and jax.device_count() > 1:
+    options['mesh'] = hosts.device_mesh(batch_size)
   with checkpoint.Store(folder / 'ckpts') as store:
     start = state = store.restore(fresh) or fresh
     with progress.Progress(
       folder, num_steps, first_step=int(start.step)
     ) as bar:
       for state, scalars in train(
-        run_key, network, batches, optimizer, start,
-        num_steps=num_steps, **options,
+        run_key, network, prefetch.ahead(batches), optimizer, start,
+        num_steps=num_steps, averaged=averaged, **options,
       ):  # fmt: skip
-        bar.log(int(state.step), scalars)
+        step = int(state.step)
+        bar.log(step, scalars | dict(check(step, state.ema) if check else {}))
         store.save(int(state.step), state)
   weights.save(folder / 'weights.npz', state.ema)
   return state.ema

@@ -55,12 +55,6 @@ def visible(flow: Array, back: Array) -> Array:
     back: [B, H, W, 2] px, from the others.
   """
   returned = by_flow(back, flow)
-  height, width = flow.shape[1:3]
-  ends = flow + jnp.stack(
-    jnp.meshgrid(jnp.arange(width), jnp.arange(height)), -1
-  )
-  last = jnp.array([width - 1, height - 1])
-  is_inside = jnp.all((ends >= 0) & (ends <= last), axis=-1)
 
   def square(x: Array) -> Array:
     return jnp.sum(x**2, axis=-1)
@@ -70,7 +64,17 @@ def visible(flow: Array, back: Array) -> Array:
   length = square(flow)
   meets = square(flow + returned) <= 0.01 * (length + square(returned)) + 0.5
   is_smooth = square(down) + square(right) <= 0.01 * length + 0.002
-  return is_inside & meets & is_smooth
+  return inside(flow) & meets & is_smooth
+
+
+def inside(flow: Array) -> Array:
+  """Finds where a flow [B, H, W, 2] ends between pixels: [B, H, W] bool."""
+  height, width = flow.shape[1:3]
+  ends = flow + jnp.stack(
+    jnp.meshgrid(jnp.arange(width), jnp.arange(height)), -1
+  )
+  last = jnp.array([width - 1, height - 1])
+  return jnp.all((ends >= 0) & (ends <= last), axis=-1)
 
 
 def follow(flows: Array, backs: Array) -> Callable:

@@ -1,5 +1,7 @@
 """What a video network learns from: finer clips, clean frames, known flow."""
 
+from collections.abc import Callable, Sequence
+
 import jax.numpy as jnp
 
 from sr3d_jax import image
@@ -14,6 +16,7 @@ def learning(
   charbonnier: float = 1.0,
   clean: float = 0.0,
   flow: float = 0.0,
+  terms: Sequence[Callable] = (),
 ) -> Network:
   """Makes what `train.run` trains, for batches of `batches.clips`.
 
@@ -26,11 +29,13 @@ def learning(
     flow: of the mean distance, coarse px, between the flow that is found and
       the true one, where that is known. Without it alignment is learnt from the
       fine clips alone.
+    terms: what else is asked of the enlarged clips, see `video_terms`.
 
   Returns:
     init, apply: (params, clips [B, T, H, W, 3]) -> [B, T, sH, sW, 3], loss.
   """
-  if min(charbonnier, clean, flow) < 0 or not max(charbonnier, clean, flow):
+  weights = charbonnier, clean, flow
+  if min(weights) < 0 or not (max(weights) or terms):
     raise ValueError(
       'weights of losses are at least 0, and one is more, got charbonnier '
       f'{charbonnier}, clean {clean}, flow {flow}'
@@ -42,16 +47,18 @@ def learning(
   def loss(params, key, batch):
     del key
     lr, hr = batch['lr'], batch['hr']
-    cleaned = network.clean(params, lr)
-    fine = network.enlarge(params, cleaned)
-    squares = (fine - hr) ** 2
-    # A black clip is met exactly by a network that has not learnt yet.
-    errors = jnp.maximum(jnp.mean(squares, (1, 2, 3, 4)), EPS**2)
-    scalars = {
-      'charbonnier': jnp.mean(jnp.sqrt(squares + EPS**2)),
-      'psnr': jnp.mean(-10 * jnp.log10(errors)),
-    }
-    total = charbonnier * scalars['charbonnier']
+    total, scalars = 0.0, {}
+    # Flow alone costs a tenth of all.
+    if charbonnier or clean or terms:
+      cleaned = network.clean(params, lr)
+    if charbonnier or terms:
+      fine = network.enlarge(params, cleaned)
+      squares = (fine - hr) ** 2
+      # A black clip is met exactly by a network that has not learnt yet.
+      errors = jnp.maximum(jnp.mean(squares, (1, 2, 3, 4)), EPS**2)
+      scalars['charbonnier'] = jnp.mean(jnp.sqrt(squares + EPS**2))
+      scalars['psnr'] = jnp.mean(-10 * jnp.log10(errors))
+      total += charbonnier * scalars['charbonnier']
     if clean:
       small = image.resize(hr, *lr.shape[-3:-1], method='area')
       scalars['clean'] = jnp.mean(jnp.abs(cleaned - small))
@@ -59,6 +66,10 @@ def learning(
     if flow and lr.shape[1] > 1:
       scalars['flow'] = _flow_error(network, params, batch)
       total += flow * scalars['flow']
+    for term in terms:
+      value, found = term(params, fine, batch)
+      total += value
+      scalars |= found
     return total, scalars
 
   return Network(init=network.init, apply=apply, loss=loss)
