@@ -4,9 +4,14 @@ Each writer takes a folder and cam_to_world poses [V, 4, 4] with OpenCV axes,
 and returns the photos' paths, one a pose, for a test to spoil.
 """
 
+import collections
 import json
+import pickle
+import sys
+import types
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from sr3d_jax import geometry
 from sr3d_jax.io import images, ply
@@ -136,6 +141,59 @@ def write_colmap(folder, poses):
     images.save(path, photo(i))
   write_model(folder / 'sparse' / '0', [p.name for p in paths], poses)
   return paths
+
+
+def write_supergaussian(folder, poses):
+  """The released archive's layout; tuples are of a module that is gone.
+
+  All poses are captured, all but the first are traj_1, but the last traj_0.
+  Cameras are for photos of twice the size; names and numbers go backwards.
+  """
+  world_to_cam = np.linalg.inv(poses)
+  clips = {'': world_to_cam, 'traj_0_': world_to_cam[:-1]}
+  clips['traj_1_'] = world_to_cam[1:]
+  paths = []
+  for place, scale in (('LR_131072_gaussian', 1), ('HR_131072_gaussian', 4)):
+    for j, (clip, clip_poses) in enumerate(clips.items()):
+      for i in range(len(clip_poses)):
+        file = folder / place / f'{clip}{i:03d}.png'
+        side = 8 * scale
+        images.save(file, photo(100 * j + i, scale=scale)[:side, :side])
+        paths += [file] if not clip and scale > 1 else []
+  kinds = {
+    'Image': 'id qvec tvec camera_id name xys point3D_ids',
+    'Camera': 'id model width height params',
+  }
+  module = types.ModuleType('a_loader_that_is_gone')
+  for name, fields in kinds.items():
+    setattr(module, name, collections.namedtuple(name, fields))
+    getattr(module, name).__module__ = module.__name__
+  size = 2 * SIZE[0], 2 * SIZE[1]
+  params = np.array([2 * FOCAL, size[0] / 2 + 1, size[1] / 2 - 1, 0.01])
+  trees = {'cam_intrinsics': {1: ('Camera', 1, 'SIMPLE_RADIAL', *size, params)}}
+  trees['cam_extrinsics'] = {
+    99 - i: ('Image', 99 - i, _quaternion(pose), pose[:3, 3], 1,
+             f'{i + 1:03d}.jpg', np.zeros((0, 2)), np.zeros(0, int))
+    for i, pose in reversed(list(enumerate(world_to_cam)))
+  }  # fmt: skip
+  sys.modules[module.__name__] = module
+  for name, tree in trees.items():
+    made = {k: getattr(module, v[0])(*v[1:]) for k, v in tree.items()}
+    (folder / f'{name}.pkl').write_bytes(pickle.dumps(made))
+  del sys.modules[module.__name__]
+  points, colors = np.eye(3)[:2], np.uint8([[255, 0, 51], [0, 51, 102]])
+  for name, array in (('xyz', points), ('rgb', colors)):
+    (folder / f'{name}.pkl').write_bytes(pickle.dumps(array))
+  (folder / 'novel_trajectory_poses').mkdir()
+  for i in range(2):
+    file = folder / 'novel_trajectory_poses' / f'{i:03d}.json'
+    file.write_text(json.dumps(clips[f'traj_{i}_'].tolist()))
+  return paths
+
+
+def _quaternion(pose):
+  """[4] wxyz of a pose, by SciPy."""
+  return np.roll(Rotation.from_matrix(pose[:3, :3]).as_quat(), 1)
 
 
 def write_splats(folder, poses):

@@ -35,6 +35,7 @@ CAPTURES = {
   'colmap': (captures.write_colmap, '.', {}),
   'mvimgnet': (captures.write_colmap, '.', {'side': None, 'min_views': 0}),
   'photos': (_write_photos, 'photos', {}),
+  'supergaussian': (captures.write_supergaussian, '.', {'side': None}),
   'splats': (captures.write_splats, 'scene.ply', {'cameras': 'cameras.json'}),
 }
 DRAWN = {
@@ -42,9 +43,14 @@ DRAWN = {
   'splats': splats.TINY,
   'mesh': mesh.TINY,
 }
-OWN_SPLIT = ('blender', 'procedural', 'mesh')  # others: every eighth by name
+OWN_SPLIT = (
+  'blender',
+  'procedural',
+  'mesh',
+  'supergaussian',
+)  # others: every eighth by name
 
-SQUARE = ('mvimgnet',)  # cut the middle out, which has another size
+SQUARE = ('mvimgnet', 'supergaussian')  # cut the middle out
 
 WITH_PHOTOS = tuple(name for name in CAPTURES if name != 'splats')
 WITH_POSES = ('transforms_json', 'llff', 'blender', 'splats')
