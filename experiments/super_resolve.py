@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 from absl import flags
 from ml_collections import config_flags
 
@@ -25,17 +26,20 @@ from sr3d_jax import (
   cli,
   coarse,
   consolidate,
+  coverage,
   evaluate,
   methods,
   resolve,
+  sh,
   timing,
+  walks,
 )
 from sr3d_jax.fit import fit_state
 from sr3d_jax.io import workdir as workdirs
 from sr3d_jax.methods import ANCHORED
-from sr3d_jax.render import render_views
+from sr3d_jax.render import ALPHA_MIN, render_views
 from sr3d_jax.table import Table
-from sr3d_jax.types import Scene, Views
+from sr3d_jax.types import Gaussians, Scene, SRPrior, Views
 
 _CONFIG = config_flags.DEFINE_config_file('config', lock_config=True)
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Where the results go.')
@@ -159,6 +163,45 @@ def all_methods(config: Any) -> dict[str, methods.Method]:
   return chosen
 
 
+def along_paths(
+  made: methods.Method,
+  gaussians: Gaussians,
+  scene: Scene,
+  photos: Views,
+  drawing: dict[str, Any],
+) -> tuple[SRPrior, Views, dict[str, float]]:
+  """A row's prior along its paths, the views that it makes finer, and facts.
+
+  These are `coverage`: which share of what the test views show, as the coarse
+  scene has it, the paths see three times or more; and `footprint`: what a
+  coarse pixel covers of it at best, in scene units, the median.
+  """
+  plan = walks.plan(made.paths, photos.cameras, np.asarray(scene.points))
+  clips = [
+    walks.film(
+      walk, gaussians, photos, background=scene.background,
+      draw=functools.partial(render_views, **drawing),
+    )
+    for walk in plan
+  ]  # fmt: skip
+  views = walks.kept(plan, clips)
+  facts = coverage.report(gaussians, views.cameras, scene.test.cameras, drawing)
+  told = ', '.join(f'{w.name} {len(c.images)}' for w, c in zip(plan, clips))
+  print(f'views along paths: {told}; they cover {facts["coverage"]:.1%}')
+  return walks.along(made.prior, plan, clips), views, facts
+
+
+def with_points(scene: Scene, gaussians: Gaussians) -> Scene:
+  """The scene whose points are those of Gaussians that can be seen."""
+  seen = np.asarray(gaussians.opacities) >= ALPHA_MIN
+  colors = 0.5 + sh.C0 * np.asarray(gaussians.sh)[seen, 0]
+  return dataclasses.replace(
+    scene,
+    points=np.asarray(gaussians.means)[seen],
+    colors=np.clip(colors, 0, 1),
+  )
+
+
 def run(config: Any, folder: Any) -> list[dict]:
   """Makes every row of the table that is not there yet; returns them all."""
   key = jax.random.key(config.seed)
@@ -216,13 +259,23 @@ def run(config: Any, folder: Any) -> list[dict]:
     except FileNotFoundError as error:
       table.skip(row, str(error))
       continue
-    prior, seconds = timing.timed(made.prior)
+    shown, views, facts = made.prior, lr_train, {}
+    if made.paths:
+      shown, views, facts = along_paths(
+        made, rep.gaussians(start), full, lr_train, drawing
+      )
+    params = start
+    if made.start == 'points':
+      params = made.representation.init(
+        init_key, with_points(full, rep.gaussians(start))
+      )
+    prior, seconds = timing.timed(shown)
     if prior.couple is not None:
       prior = prior._replace(
         couple=functools.partial(prior.couple, **config.drawing)
       )
     params = consolidate.consolidate(
-      fit_key, prior, prior_params, made.representation, start, lr_train,
+      fit_key, prior, prior_params, made.representation, params, views,
       fit=finer_fit(
         row, made.steps, made.fit, made.one_fit,
         anchor_weight=made.anchor_weight,
@@ -233,8 +286,9 @@ def run(config: Any, folder: Any) -> list[dict]:
     )  # fmt: skip
     gaussians = made.representation.gaussians(params)
     table.add(
-      row, gaussians, scale=prior.scale, prior_seconds=round(sum(seconds), 1)
-    )
+      row, gaussians, scale=prior.scale, prior_seconds=round(sum(seconds), 1),
+      **facts,
+    )  # fmt: skip
 
   if config.bound and config.shrink > 1 and not table.has('hr_fit'):
     options = config.fit.to_dict()

@@ -7,9 +7,11 @@ them right. Pictures are [..., H, W, C] of any range, and nothing is clipped.
 import jax
 import jax.numpy as jnp
 
+from sr3d_jax import image
 from sr3d_jax.types import Array
 
 LEVELS = 5
+LEAST_SPREAD = 1e-3  # what is flatter has no contrast to scale
 EPSILON = 1e-5  # added to variances, so that flat pictures stay finite
 
 
@@ -75,6 +77,42 @@ def adain(content: Array, style: Array) -> Array:
   mean, spread = _statistics(content)
   style_mean, style_spread = _statistics(style)
   return (content - mean) / spread * style_spread + style_mean
+
+
+def shrunk_statistics(fine: Array, coarse: Array) -> Array:
+  """Lets the fine picture, once shrunk, have the coarse one's statistics.
+
+  As `adain`, but detail has a spread of its own, which stays.
+
+  Args:
+    fine: [..., sH, sW, C], whose structure stays.
+    coarse: [..., H, W, C], whose means and spreads are taken.
+
+  Returns:
+    [..., sH, sW, C].
+  """
+  small = image.resize(fine, *coarse.shape[-3:-1], method='area')
+  axes = (-3, -2)
+  mean, goal = (jnp.mean(x, axes, keepdims=True) for x in (small, coarse))
+  spread, wanted = (jnp.std(x, axes, keepdims=True) for x in (small, coarse))
+  gain = wanted / jnp.maximum(spread, LEAST_SPREAD)
+  return (fine - mean) * jnp.where(spread > LEAST_SPREAD, gain, 1.0) + goal
+
+
+def shrunk_low_band(fine: Array, coarse: Array, *, levels: int = 2) -> Array:
+  """Adds the low band of what the fine picture, once shrunk, lacks.
+
+  Args:
+    fine: [..., sH, sW, C], whose detail stays.
+    coarse: [..., H, W, C], whose colours are taken.
+    levels: of the low band, in coarse pixels.
+
+  Returns:
+    [..., sH, sW, C].
+  """
+  small = image.resize(fine, *coarse.shape[-3:-1], method='area')
+  lacks = low_band(coarse - small, levels=levels)
+  return fine + image.resize(lacks, *fine.shape[-3:-1], method='bilinear')
 
 
 def _statistics(images: Array) -> tuple[Array, Array]:

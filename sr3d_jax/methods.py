@@ -12,6 +12,10 @@ without or with the anchor loss; or as a section of its own, whose keys are
     one_fit: whether these are parts of one, by whose steps rates fall and the
       density is refined, or both begin anew; the optimiser's moments go on
     trust: in the prior's pictures, see `trust.make`
+    paths: of `walks`; the prior is shown what the scene fitted to the photos
+      looks like along them, in place of the photos
+    start: 'fit', the scene goes on from the one fitted to the photos, or
+      'points', it begins anew with what its Gaussians say of place and colour
 
 Rows cost alike: a row's fits share `fit.num_steps` unless it gives `steps`.
 """
@@ -22,10 +26,11 @@ from typing import Any, NamedTuple
 from sr3d_jax import trust
 from sr3d_jax.types import Representation, SRPrior
 
+STARTS = ('fit', 'points')
 ANCHORED = '+anchor'  # ends the word of a row whose fit has the anchor loss
 KEYS = (
   'prior', 'settings', 'representation', 'fit', 'anchor_weight', 'steps',
-  'one_fit', 'trust',
+  'one_fit', 'trust', 'paths', 'start',
 )  # fmt: skip
 
 
@@ -39,6 +44,8 @@ class Method(NamedTuple):
   fit: tuple[Mapping[str, Any], ...]  # other options of each `fit`
   trust: Callable | None = None  # of `consolidate`
   one_fit: bool = False  # whether those fits are parts of one
+  paths: tuple[Mapping[str, Any], ...] = ()  # of `walks`
+  start: str = 'fit'  # one of `STARTS`
 
 
 def shares(num_steps: int, num_stages: int) -> tuple[int, ...]:
@@ -109,6 +116,11 @@ def make(
       f'row {name!r} must give the steps of a fit for each of the '
       f'{made.num_steps} steps of its prior, the last above 0, got {steps}'
     )
+  start = section.get('start', STARTS[0])
+  if start not in STARTS:
+    raise ValueError(
+      f'row {name!r} starts from one of {", ".join(STARTS)}, got {start!r}'
+    )
   rep = {**representation, **section.get('representation', {})}
   return Method(
     made,
@@ -118,4 +130,6 @@ def make(
     staged(name, options, made.num_steps),
     trust.make(section.get('trust', 'none')),
     bool(section.get('one_fit', False)),
+    tuple(dict(path) for path in section.get('paths', ())),
+    start,
   )

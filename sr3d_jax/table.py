@@ -57,6 +57,7 @@ _COLUMNS = (
   _Column('consistency', 'consistency', '.2f', 13),
   _Column('detail_error', 'detail error', '.3f', 14),
   _Column('covisible', 'covisible', '.2f', 11),
+  _Column('coverage', 'coverage', '.3f', 10),
   _Column('splats', 'splats', ',d', 9, True),
 )
 

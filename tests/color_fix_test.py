@@ -89,3 +89,30 @@ def test_a_picture_alone_equals_that_one_in_a_batch():
 def test_a_coarse_style_is_to_be_enlarged_first():
   with pytest.raises(ValueError, match=r'same size.*enlarge the coarse one'):
     color_fix.wavelet(CONTENT, STYLE[:, ::2, ::2])
+
+
+def _shrunk(fine):
+  return fine.reshape(2, 20, 2, 18, 2, 3).mean((2, 4))
+
+
+def test_a_shrunk_picture_gets_the_coarse_ones_mean_and_spread():
+  coarse = 0.3 + 0.5 * _shrunk(STYLE)
+  fixed = jax.jit(color_fix.shrunk_statistics)(CONTENT, coarse)
+  found = _shrunk(np.asarray(fixed))
+  axes = (1, 2)
+  np.testing.assert_allclose(found.mean(axes), coarse.mean(axes), atol=1e-5)
+  np.testing.assert_allclose(found.std(axes), coarse.std(axes), atol=1e-5)
+  # A flat picture has no contrast to scale.
+  flat = jax.jit(color_fix.shrunk_statistics)(0 * CONTENT + 0.5, coarse)
+  np.testing.assert_allclose(
+    flat, np.broadcast_to(coarse.mean(axes)[:, None, None], flat.shape),
+    atol=1e-5,
+  )  # fmt: skip
+
+
+def test_a_tint_is_taken_back_and_detail_stays():
+  fix = jax.jit(color_fix.shrunk_low_band)
+  coarse = _shrunk(CONTENT)
+  np.testing.assert_allclose(fix(CONTENT, coarse), CONTENT, atol=1e-6)
+  tinted = CONTENT + np.array([0.1, -0.2, 0.05], np.float32)
+  np.testing.assert_allclose(fix(tinted, coarse), CONTENT, atol=1e-5)

@@ -31,7 +31,7 @@ FLOORS = (
   'priors representations scenes batches fit train consolidate evaluate cli '
   'resolve enlarge table benchmark standings scene_standings validate '
   'bank_audits field_audits wave_audits methods timing texture_scores '
-  'conversion costs vsr_pairs walks',
+  'conversion costs vsr_pairs walks coverage',
   'experiments',
 )
 FLOOR = {word: i for i, words in enumerate(FLOORS) for word in words.split()}
@@ -55,7 +55,6 @@ ALLOWED = (
   ('sr3d_jax.samplers', 'sr3d_jax.diffusion'),
   ('sr3d_jax.io.', 'sr3d_kernels.rasterize.constants'),
   ('sr3d_jax.io.pth', 'sr3d_jax.io.pickles'),
-  ('sr3d_jax.io.tuple_pickles', 'sr3d_jax.io.pickles'),
   ('sr3d_jax.io.tuple_pickles', 'sr3d_jax.io.pickles'),
   ('sr3d_jax.io.', 'sr3d_jax.io.safetensors'),
   ('sr3d_jax.io.bundles', 'sr3d_jax.io.weights'),

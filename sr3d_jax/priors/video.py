@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from sr3d_jax import color_fix as color_fix_lib
 from sr3d_jax import geometry, image, ordering
 from sr3d_jax.io import bundles, paths
 from sr3d_jax.io import weights as weight_files
@@ -22,10 +23,16 @@ from sr3d_jax.models import basicvsr
 from sr3d_jax.models.blocks import check_scale
 from sr3d_jax.types import Array, Camera, Params, SRPrior, Views
 
+SHIPPED = Path(__file__).parents[1] / 'weights' / 'basicvsr.npz'
+FIXES = {
+  'none': lambda fine, coarse: fine,
+  'mean_std': color_fix_lib.shrunk_statistics,
+  'lowfreq': color_fix_lib.shrunk_low_band,
+}
 ORDERS = ('path', 'closed', 'pose', 'features', 'adaptive')
 TINY = {
   'scale': 4.0,
-  'weights': None,
+  'weights': 'untrained',
   'order': 'path',
   'sizes': {
     'channels': 4,
@@ -40,21 +47,22 @@ TINY = {
 def make(
   *,
   scale: float,
-  weights: str | None,
+  weights: str = 'shipped',
   sizes: Mapping[str, Any] | None = None,
   order: str = 'path',
   clip_length: int = 30,
   overlap: int = 3,
   thresholds: Sequence[float] = (15.0, 30.0, 45.0),
+  color_fix: str = 'none',
 ) -> SRPrior:
   """Makes the prior.
 
   Args:
     scale: at least 1; the network enlarges by 4, and other sizes are resized
       from that.
-    weights: an .npz file of `experiments.finetune_vsr`, or a .safetensors file
-      of `experiments.convert_weights`; absolute or below the data folder. None
-      leaves the network untrained, for tests.
+    weights: 'shipped' ones, an .npz file of `experiments.finetune_vsr`, or a
+      .safetensors file of `experiments.convert_weights`; absolute or below the
+      data folder; 'untrained', for tests.
     sizes: keywords of `basicvsr.make`, as the weights have them.
     order: 'path', the views are neighbours as they come; 'closed', and the
       last one is the first one's; 'pose' and 'features', one greedy chain;
@@ -63,10 +71,16 @@ def make(
     clip_length: frames that the network sees at once, at most.
     overlap: frames on either side of a clip that it sees and does not give.
     thresholds: of 'adaptive', degrees between neighbours, growing.
+    color_fix: what is taken from the coarse frames, see `FIXES`.
   """
   check_scale(scale)
   if order not in ORDERS:
     raise ValueError(f'no order {order!r}: choose from {", ".join(ORDERS)}')
+  if color_fix not in FIXES:
+    raise ValueError(
+      f'no color_fix {color_fix!r}: choose from {", ".join(FIXES)}'
+    )
+  fix = FIXES[color_fix]
   ordering.check_chunks(clip_length, overlap)
   ordering.check_thresholds(thresholds)
   network = basicvsr.make(**(sizes or {}))
@@ -87,7 +101,7 @@ def make(
     height, width = (round(scale * size) for size in clip.shape[1:3])
     if fine.shape[1:3] != (height, width):
       fine = image.resize(fine, height, width)
-    return jnp.clip(fine, 0, 1)
+    return jnp.clip(fix(fine, clip), 0, 1)
 
   def begin(params: Params, key: Array, views: Views) -> tuple:
     del params, key
@@ -108,10 +122,10 @@ def make(
   )
 
 
-def _load(weights: str | None, init: Callable, key: Array) -> Params:
-  if weights is None:
+def _load(weights: str, init: Callable, key: Array) -> Params:
+  if weights == 'untrained':
     return init(key)
-  file = paths.data_path(weights)
+  file = SHIPPED if weights == 'shipped' else paths.data_path(weights)
   if Path(file).suffix != '.safetensors':
     return weight_files.restore(file, init)
   return bundles.params(bundles.load(file), 'network', init)

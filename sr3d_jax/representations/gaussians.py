@@ -42,6 +42,17 @@ class GaussianParams:
   target: Array
 
 
+def in_range(gaussians: Gaussians) -> Gaussians:
+  """Squashes the constant part of colours so that it stays in [0, 1].
+
+  SuperGaussian's lifting, as released: tanh of the coefficient, times what is
+  white. First colours are not undone, so that they gain contrast.
+  """
+  constant = jnp.tanh(gaussians.sh[..., :1, :]) * (0.5 / sh.C0)
+  coefficients = jnp.concatenate([constant, gaussians.sh[..., 1:, :]], axis=-2)
+  return dataclasses.replace(gaussians, sh=coefficients)
+
+
 def first_scales(points: np.ndarray) -> np.ndarray:
   """[P] root mean square distance to the three nearest neighbours."""
   neighbours = min(NUM_NEIGHBOURS, len(points) - 1)
@@ -141,8 +152,9 @@ def _refine_mcmc(key, params, opt_state, stats, step, extent, *, growth):
 
 
 def _refine_classic(
-  key, params, opt_state, stats, step, extent, *, reset_every, **options
-):
+  key, params, opt_state, stats, step, extent, *, reset_every, reset_at,
+  **options,
+):  # fmt: skip
   # A first fit needs its huge Gaussians: they go after the first reset.
   is_settled = (reset_every > 0) & (step > reset_every)
   gaussians, source, fresh = density.densify(
@@ -154,8 +166,9 @@ def _refine_classic(
     **options,
   )
   opt_state = density.gather_moments(opt_state, source, fresh)
-  if reset_every:
-    reset = step % reset_every == 0
+  if reset_every or reset_at:
+    reset = (step % reset_every == 0) if reset_every else jnp.array(False)
+    reset |= jnp.isin(step, jnp.array(reset_at, jnp.int32))
     dimmed = density.reset_opacity(gaussians)
     gaussians = jax.tree.map(
       lambda new, old: jnp.where(reset, new, old), dimmed, gaussians
@@ -172,6 +185,10 @@ def _drawn(params: GaussianParams) -> Gaussians:
   return filters.smooth(params.gaussians, jax.lax.stop_gradient(params.filter))
 
 
+def _ranged(params: GaussianParams) -> Gaussians:
+  return in_range(_drawn(params))
+
+
 def make(
   *,
   capacity: int,
@@ -184,6 +201,8 @@ def make(
   noise: float = optim.NOISE_SCALE,
   gradient_threshold: float = 2e-4,
   reset_every: int | None = None,
+  reset_at: tuple[int, ...] = (),
+  colors_in_range: bool = False,
   rates: dict[str, Any] | None = None,
 ) -> Representation:
   """Makes the representation.
@@ -201,6 +220,9 @@ def make(
       device coordinates, that calls for more.
     reset_every: (classic, gof) steps between opacity resets; huge Gaussians go
       after the first. 0 for none of either; None: `RESET_EVERY`.
+    reset_at: (classic, gof) further steps of an opacity reset, of those at
+      which the density may change.
+    colors_in_range: see `in_range`.
     rates: learning rates that differ from `optim.gaussian_rates`.
   """
   if reset_every is None:
@@ -208,6 +230,7 @@ def make(
   classic = functools.partial(
     _refine_classic,
     reset_every=reset_every,
+    reset_at=tuple(reset_at),
     gradient_threshold=gradient_threshold,
   )
   refinements = {
@@ -229,7 +252,7 @@ def make(
       opacity=init_opacity,
       scale=init_scale,
     ),
-    gaussians=_drawn,
+    gaussians=_ranged if colors_in_range else _drawn,
     optimizer=functools.partial(
       _optimizer,
       sh_degree=sh_degree,

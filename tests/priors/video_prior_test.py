@@ -62,7 +62,7 @@ def seen(monkeypatch):
 
 
 def _enlarge(views, **options):
-  prior = video.make(scale=4.0, weights=None, **options)
+  prior = video.make(scale=4.0, weights='untrained', **options)
   params = prior.init(KEY)
   state = prior.begin(params, KEY, views)
   images = prior.step(params, KEY, state, 0)[1]
@@ -108,7 +108,7 @@ def test_the_network_sees_red_first_and_whole_colours(seen):
 def test_another_scale_is_resized(seen):
   found = _enlarge(_views(), order='path')
   assert found.shape[1:3] == (32, 32)
-  prior = video.make(scale=2.5, weights=None)
+  prior = video.make(scale=2.5, weights='untrained')
   state = prior.begin({}, KEY, _views())
   assert prior.step({}, KEY, state, 0)[1].shape == (10, 20, 20, 3)
 
@@ -139,4 +139,4 @@ def test_weights_of_a_run_are_read_and_others_refused(tmp_path):
 )
 def test_what_cannot_be_done_is_refused_at_once(options, message):
   with pytest.raises(ValueError, match=message):
-    video.make(scale=4.0, weights=None, **options)
+    video.make(scale=4.0, weights='untrained', **options)

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from sr3d_jax import density
+from sr3d_jax import density, sh
 from sr3d_jax.representations import gaussians as representation
 from sr3d_jax.scenes import procedural
 
@@ -96,6 +96,33 @@ def test_classic_control_dims_all_at_a_reset_and_else_none(params):
   kept = _refined(params, 2 * RESET_EVERY + 50, reset_every=RESET_EVERY)
   live = density.is_live(kept)
   np.testing.assert_allclose(kept.opacities[live], 0.5, rtol=1e-5)
+
+
+def test_classic_control_dims_at_the_steps_that_are_named(params):
+  for step, is_dimmed in ((500, True), (600, False)):
+    refined = _refined(params, step, reset_every=0, reset_at=(500,))
+    brightest = jnp.max(refined.opacities[density.is_live(refined)])
+    assert (brightest <= density.RESET_OPACITY + 1e-6) == is_dimmed
+
+
+def test_released_colours_stay_in_range_and_begin_with_more_contrast():
+  scene = procedural.make(**procedural.TINY, num_points=4)
+  shades = np.array([[0.25], [0.75], [0.5], [1.0]], np.float32)
+  scene = dataclasses.replace(scene, colors=np.tile(shades, 3))
+  rep = representation.make(capacity=4, sh_degree=1, colors_in_range=True)
+  params = rep.init(jax.random.key(0), scene)
+  drawn = rep.gaussians(params)
+  colors = 0.5 + sh.C0 * drawn.sh[:, 0]
+  # As the released code has it: 0.25 is shown as 0.145, 0.75 as 0.855.
+  np.testing.assert_allclose(colors[:3, 0], [0.145, 0.855, 0.5], atol=1e-3)
+  louder = dataclasses.replace(
+    params,
+    gaussians=dataclasses.replace(
+      params.gaussians, sh=100 * params.gaussians.sh
+    ),
+  )
+  colors = 0.5 + sh.C0 * rep.gaussians(louder).sh[:, 0]
+  assert jnp.all((colors >= -1e-6) & (colors <= 1 + 1e-6))
 
 
 def test_centres_of_rate_zero_stay_and_the_rest_learns(params):
