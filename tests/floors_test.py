@@ -26,7 +26,7 @@ FLOORS = (
   'metrics optim degrade worsen hessian lineage ordering warp fields '
   'tile_splat kernel_usage calibration films backproject spectra samplers '
   'decimate color_fix niqe similarity view_consistency temporal distances '
-  'met3r',
+  'met3r volume rays',
   'models fit_step latent_views latent_prior noise_fields trust',
   'priors representations scenes batches fit train consolidate evaluate cli '
   'resolve enlarge table benchmark standings scene_standings validate '

@@ -10,12 +10,14 @@ import pickle
 import sys
 import types
 
+import jax
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from sr3d_jax import geometry
-from sr3d_jax.io import images, ply
-from sr3d_jax.types import Gaussians
+from sr3d_jax.io import images, nerf_files, ply, weights
+from sr3d_jax.models import radiance
+from sr3d_jax.types import Camera, Gaussians
 
 NUM_VIEWS = 9
 SIZE = (12, 8)
@@ -237,3 +239,37 @@ def write_mesh(folder, poses=()):
   for a, b, c, d in sides:
     lines += [f'f {a}/1 {b}/2 {c}/3', f'f {a}/1 {c}/3 {d}/4']
   (folder / 'scene.obj').write_text('\n'.join(lines))
+
+
+def write_nerf(folder, poses, **keys):
+  """An opaque block in the middle of what the cameras see: `nerf.npz`."""
+  network = {
+    'low': (-0.5, -0.4, -0.3),
+    'high': (0.5, 0.4, 0.3),
+    'background': (0.0, 0.0, 0.0),
+    'resolution': 2,
+    'density_channels': 2,
+    'color_channels': 2,
+    'hidden': 4,
+    'proposal': 2,
+    **keys,
+  }
+  params = radiance.make(**network).init(jax.random.key(0))
+  params = params | {
+    name: np.full(params[name].shape, value)
+    for name, value in {'planes': 1.5, 'lines': 1.5, 'coarse': 5.0}.items()
+  }
+  cameras = Camera(
+    world_to_cam=np.linalg.inv(np.stack(poses)),
+    focal=np.full((len(poses), 2), FOCAL),
+    center=np.tile(np.array(SIZE) / 2, (len(poses), 1)),
+    width=SIZE[0],
+    height=SIZE[1],
+  )
+  nerf = nerf_files.Nerf(
+    name='block',
+    network=network,
+    arrays=weights.flatten(params),
+    cameras=cameras,
+  )
+  nerf_files.save(folder / 'nerf.npz', nerf)

@@ -6,7 +6,7 @@ import pytest
 
 from sr3d_jax import resolve
 from sr3d_jax.io import images, sfm
-from sr3d_jax.scenes import mesh, procedural, splats
+from sr3d_jax.scenes import mesh, nerf, procedural, splats
 
 
 def _with_points(write):
@@ -42,11 +42,13 @@ DRAWN = {
   'procedural': procedural.TINY,
   'splats': splats.TINY,
   'mesh': mesh.TINY,
+  'nerf': nerf.TINY,
 }
 OWN_SPLIT = (
   'blender',
   'procedural',
   'mesh',
+  'nerf',
   'supergaussian',
 )  # others: every eighth by name
 
@@ -85,7 +87,9 @@ def capture(request, tmp_path_factory):
   if is_drawn:
     captures.write_splats(folder, captures.circle())
     captures.write_mesh(folder)
-    root = folder / ('scene.obj' if name == 'mesh' else 'scene.ply')
+    captures.write_nerf(folder, captures.circle())
+    file = {'mesh': 'scene.obj', 'nerf': 'nerf.npz'}.get(name, 'scene.ply')
+    root = folder / file
     keys = {'name': name, 'root': str(root), **DRAWN[name]}
     return name, resolve.build('scenes', keys)
   _write(name, folder)
