@@ -7,6 +7,7 @@ import captures
 import numpy as np
 import pytest
 
+from configs.scenes import supergaussian as supergaussian_config
 from sr3d_jax import coarse, resolve
 from sr3d_jax.io import images
 from sr3d_jax.scenes import supergaussian
@@ -89,6 +90,22 @@ def test_pictures_shrink_bilinearly(archive):
   block = fine[7:11, 9:13]
   expected = np.einsum('i,j,ijc->c', taps, taps, block)
   np.testing.assert_allclose(found[4, 5], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize('size', ['', 'smoke'])
+def test_the_config_s_coarse_views_are_the_archive_s_own(archive, size, load):
+  config = supergaussian_config.get_config(size)
+  config.scene.root = config.lr_scene.root = str(archive)
+  names = load('super_resolve')
+  full = names['full_scene'](config)
+  train, test = names['low_resolution'](config, full)
+  side = 16 if size == 'smoke' else 64
+  assert full.train.images.shape == (9, 4 * side, 4 * side, 3)
+  assert train.images.shape == (9, side, side, 3) and len(full.points) == 2
+  coarse_picture = captures.photo(203)[:8, :8] / 255
+  means = train.images[-1].mean(axis=(0, 1)), coarse_picture.mean(axis=(0, 1))
+  np.testing.assert_allclose(*means, atol=0.02)
+  assert len(test.images) == 4
 
 
 def _pickle(name, value):
