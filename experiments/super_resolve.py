@@ -28,6 +28,7 @@ from sr3d_jax import (
   consolidate,
   coverage,
   evaluate,
+  inputs,
   methods,
   resolve,
   sh,
@@ -52,6 +53,8 @@ def full_scene(config: Any) -> Scene:
   would leak, so `run` looks for points in the coarse ones.
   """
   section = config.scene.to_dict()
+  if section.get('name') == 'any':
+    section = inputs.scene_section(section)
   make = resolve.module('scenes', section.get('name')).make
   if config.shrink > 1 and 'triangulate' in inspect.signature(make).parameters:
     section['triangulate'] = False

@@ -18,6 +18,8 @@ from sr3d_jax import geometry
 from sr3d_jax.numerics import normalize, safe_norm
 from sr3d_jax.types import Array, Camera, only_pinholes
 
+WIDEST_GAP = jnp.pi / 3  # between cameras that go all the way round
+
 # One compilation of a path takes less than its hundred small operations do.
 _path = functools.partial(
   jax.jit, static_argnames=('num_views', 'closed', 'beyond')
@@ -169,6 +171,15 @@ def close_up(
   return sinusoid(
     cameras, num_views, closed=closed, distance=distance, beyond=beyond
   )
+
+
+def goes_round(cameras: Camera) -> bool:
+  """Says whether cameras [V] surround what they look at.
+
+  They do if, seen from there, no two neighbours are 60 degrees apart.
+  """
+  around = _fit_cylinder(cameras)
+  return bool(2 * jnp.pi - (around.stop - around.start) < WIDEST_GAP)
 
 
 class _Cylinder(NamedTuple):

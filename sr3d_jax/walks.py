@@ -6,8 +6,10 @@ is a section, a function of `trajectories` by its `name` and that one's
 arguments, or the captured cameras in their order:
 
     {'name': 'captured', 'photos': False}
-    {'name': 'sinusoid', 'num_views': 30, 'closed': False, 'distance': 0.8}
+    {'name': 'sinusoid', 'num_views': 30, 'distance': 0.8}
 
+A path goes all the way round where the captured cameras do, unless it says
+`closed`.
 Views beyond both ends of a path are drawn, shown to the prior, and dropped.
 """
 
@@ -20,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sr3d_jax import capture, trajectories
+from sr3d_jax import capture, image, trajectories
 from sr3d_jax.types import (
   Camera,
   Gaussians,
@@ -33,7 +35,6 @@ PATHS = ('orbit', 'sinusoid', 'spiral', 'close_up')
 BEYOND = 6  # views, on either side: where a recurrent network is worst
 MAX_FLOW = 6 / 64  # of the width, between neighbours, that alignment bears
 MAX_VIEWS = 960  # of a path; one that wants more leaps in some other way
-IS_SHOWN = 1 / 255  # what differs less from the background is not there
 
 
 class Walk(NamedTuple):
@@ -104,6 +105,8 @@ def _lay(
       f'the path {name!r} wants num_views, and takes {wanted}; got '
       f'{", ".join(keys) or "nothing"}'
     )
+  if keys.get('closed') is None:
+    keys['closed'] = trajectories.goes_round(cameras)
   num_views = keys.pop('num_views')
   beyond = keys.pop('beyond', BEYOND)
   if num_views < 2:
@@ -179,8 +182,10 @@ def film(
   if walk.photos:
     return photos
   images = np.clip(draw(gaussians, walk.cameras), 0.0, 1.0)
-  differ = np.abs(images - np.asarray(background, np.float32))
-  is_empty = np.max(differ, axis=(1, 2, 3)) < IS_SHOWN
+  levels, behind = (
+    np.asarray(image.to_uint8(x)) for x in (images, np.float32(background))
+  )
+  is_empty = np.all(levels == behind, axis=(1, 2, 3))
   if np.any(is_empty[walk.kept]):
     raise ValueError(
       f'{int(is_empty[walk.kept].sum())} of the '

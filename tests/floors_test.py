@@ -27,11 +27,11 @@ FLOORS = (
   'tile_splat kernel_usage calibration films backproject spectra samplers '
   'decimate color_fix niqe similarity view_consistency temporal distances '
   'met3r volume rays',
-  'models fit_step latent_views latent_prior noise_fields trust',
+  'models fit_step latent_views latent_prior noise_fields trust judges',
   'priors representations scenes batches fit train consolidate evaluate cli '
   'resolve enlarge table benchmark standings scene_standings validate '
   'bank_audits field_audits wave_audits methods timing texture_scores '
-  'conversion costs vsr_pairs walks coverage',
+  'conversion costs vsr_pairs walks coverage inputs',
   'experiments',
 )
 FLOOR = {word: i for i, words in enumerate(FLOORS) for word in words.split()}
@@ -50,6 +50,7 @@ ALLOWED = (
   ('sr3d_jax.models.unet_config', 'sr3d_jax.models.unet'),
   ('sr3d_jax.models.', 'sr3d_jax.models.gaussian_design'),
   ('sr3d_jax.models.', 'sr3d_jax.models.spynet'),
+  ('sr3d_jax.judges', 'sr3d_jax.models.'),
   ('sr3d_kernels', 'sr3d_kernels'),
   ('sr3d_jax.shards', 'sr3d_jax.render'),
   ('sr3d_jax.samplers', 'sr3d_jax.diffusion'),

@@ -157,3 +157,10 @@ def test_a_path_needs_several_cameras():
   one = dataclasses.replace(cameras, world_to_cam=cameras.world_to_cam[0])
   with pytest.raises(ValueError, match=r'cameras \[V\]'):
     trajectories.orbit(one, 5)
+
+
+def test_cameras_go_round_where_no_gap_is_wide():
+  assert trajectories.goes_round(_full_circle())
+  assert not trajectories.goes_round(_facing_forward())
+  turns = 2 * np.pi * np.arange(12) / 12
+  assert not trajectories.goes_round(_cameras(_ring(turns[2:])))

@@ -24,11 +24,12 @@ NETWORKS = {
 # coarse patch, frames, clips, steps, learning rate
 RUNS = {
   'smoke': (8, 2, 2, 4, 1e-3),
-  'tiny': (32, 5, 4, 2000, 1e-3),
+  'tiny': (32, 5, 4, 2500, 1e-3),
   'base': (64, 10, 16, 30_000, 4e-4),
   'paper': (64, 15, 8, 300_000, 2e-4),
 }
 
+FLOW_RATE = 0.125  # beside the others': BasicVSR's
 FLOW_STEPS = {'smoke': 4, 'tiny': 6000, 'base': 20_000, 'paper': 40_000}
 
 
@@ -80,6 +81,7 @@ def get_config(arg: str = 'tiny') -> ConfigDict:
         'num_steps': num_steps,
         'warmup': min(200, num_steps // 2),
         'clip_norm': 1.0,
+        'rates': {'spynet': FLOW_RATE},
       },
       'train': {
         'num_steps': num_steps,
@@ -94,6 +96,6 @@ def get_config(arg: str = 'tiny') -> ConfigDict:
     config.loss.update(charbonnier=0.0, flow=1.0)
     config.batches.update(films=(), num_frames=2, batch_size=8)
     config.batches.update(shift=2.0, turn=2.0, zoom=0.02)
-    config.optimizer.update(learning_rate=1e-3, num_steps=num_steps)
+    config.optimizer.update(learning_rate=1e-3, num_steps=num_steps, rates={})
     config.train.num_steps = num_steps
   return config
