@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from sr3d_jax import metrics, niqe, similarity
+from sr3d_jax import judges, metrics, niqe, similarity
 from sr3d_jax.degrade import degrade
 from sr3d_jax.io import images as image_files
 from sr3d_jax.io import paths, pristine, workdir
@@ -74,7 +74,23 @@ MEASURES = {
     'NIQE, less is better: luma of 8 bits, whole blocks of 96 px',
     on_host=True,
   ),
+  'lpips': Measure(
+    lambda a, b, border: judges.pair('lpips')(a, b),
+    'LPIPS of AlexNet, less is better: floats, whole pictures',
+    on_host=True,
+  ),
+  'lpips_alex': Measure(
+    lambda a, b, border: judges.pair('lpips_alex')(a, b),
+    'LPIPS of AlexNet that sees [0, 1], less is better: whole pictures',
+    on_host=True,
+  ),
+  'lpips_vgg': Measure(
+    lambda a, b, border: judges.pair('lpips_vgg')(a, b),
+    'LPIPS of VGG16 that sees [0, 1], less is better: whole pictures',
+    on_host=True,
+  ),
 }
+SETS = judges.SETS  # of all pictures of a set together
 
 
 def enlarge(prior: SRPrior, params: Params, lr: Array) -> Array:
@@ -182,7 +198,8 @@ def run(
 
   What a set scored at a scale lies in `scores/SET_xSCALE.json` and is not
   measured again, unless the prior, its weights, the pictures or the measures
-  are others.
+  are others. A measure whose network has no weights here is named with the file
+  that it needs.
 
   Args:
     build: makes the prior of a scale.
@@ -190,17 +207,19 @@ def run(
     sets: of `find_sets`.
     folder: of the run.
     scales: real numbers from 1.
-    measures: names in `MEASURES`.
+    measures: names in `MEASURES` and `SETS`.
     section: of the prior: by it, scores are known to be of this one.
     repeats: of `score`.
     save_images: whether to keep what was enlarged in `images/SET_xSCALE/`.
 
   Returns:
     An entry for each scale and set: `set`, `scale`, `commit`, `per_image`
-    {file: {measure: value}}, and the means.
+    {file: {measure: value}}, the means, and what is of the set as a whole.
   """
   measures = tuple(measures)
   _check(measures)
+  needs = judges.needs(measures)
+  measures = tuple(name for name in measures if name not in needs)
   digest, entries = _digest(section, params), []
   for scale in scales:
     prior = build(float(scale))
@@ -211,7 +230,9 @@ def run(
       pictures = _pictures(files)
       if not _is_of(entry, digest, pictures, measures):
         images = folder / 'images' / title if save_images else None
-        rows = _score_all(prior, params, files, measures, repeats, images)
+        rows, whole = _score_all(
+          prior, params, files, measures, repeats, images
+        )
         entry = {
           'set': name,
           'scale': float(scale),
@@ -219,16 +240,25 @@ def run(
           'pictures': pictures,
           'commit': workdir.commit(),
           'per_image': rows,
+          'whole': whole,
         }
         workdir.write_json(path, entry)
-      entries.append({**entry, **metrics.means(entry['per_image'])})
-      print(line(entries[-1], measures), flush=True)
+      whole = entry.get('whole', {})
+      found = {key: entry[key] for key in entry if key != 'whole'}
+      entries.append({**found, **metrics.means(entry['per_image']), **whole})
+      print(line(entries[-1], measures, needs), flush=True)
   return entries
 
 
-def line(entry: Mapping[str, Any], measures: Iterable[str]) -> str:
+def line(
+  entry: Mapping[str, Any],
+  measures: Iterable[str],
+  needs: Mapping[str, str] | None = None,
+) -> str:
   """One set at one scale, for the terminal."""
-  shown = ', '.join(f'{name} {entry[name]:.4f}' for name in measures)
+  lacking = (f'{name} needs {file}' for name, file in (needs or {}).items())
+  shown = (f'{name} {entry[name]:.4f}' for name in measures)
+  shown = ', '.join([*shown, *lacking])
   return (
     f'{entry["set"]} x{entry["scale"]:g}, {len(entry["per_image"])} images: '
     f'{shown}; {1 / entry["seconds"]:.2f} images/s'
@@ -242,17 +272,24 @@ def _score_all(
   measures: tuple[str, ...],
   repeats: int,
   images: Path | None,
-) -> dict[str, dict[str, float]]:
-  """Scores each picture; keeps it enlarged where `images` is a folder."""
-  rows = {}
+) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
+  """Scores each picture, and all; keeps them where `images` is a folder."""
+  rows, seen = {}, []
+  of_each = tuple(name for name in measures if name not in SETS)
   for file in tqdm(files, f'x{prior.scale:g}', leave=False, disable=None):
     hr = image_files.load(file)[..., :3]
     rows[file.name], enlarged = score(
-      prior, params, hr, measures, repeats=repeats
+      prior, params, hr, of_each, repeats=repeats
     )
+    if len(of_each) < len(measures):
+      _, truth = degrade(jnp.asarray(hr), prior.scale)
+      seen.append((judges.embed([enlarged]), judges.embed([truth])))
     if images is not None:
       image_files.save(images / f'{file.stem}.png', enlarged)
-  return rows
+  if not seen:
+    return rows, {}
+  found, truth = (tuple(map(np.concatenate, zip(*x))) for x in zip(*seen))
+  return rows, judges.compare_sets(measures, found, truth)
 
 
 def _digest(section: Mapping[str, Any], params: Params) -> str:
@@ -283,8 +320,9 @@ def _is_of(
   if entry is None or entry['prior'] != digest:
     return False
   rows = entry['per_image'].values()
+  whole = entry.get('whole', {}).keys()
   return entry.get('pictures') == pictures and all(
-    row.keys() >= set(measures) for row in rows
+    row.keys() | whole >= set(measures) for row in rows
   )
 
 
@@ -293,10 +331,11 @@ def _pristine() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _check(measures: tuple[str, ...]) -> None:
-  unknown = [name for name in measures if name not in MEASURES]
+  known = *MEASURES, *SETS
+  unknown = [name for name in measures if name not in known]
   if unknown or not measures:
     raise ValueError(
-      f'measures must be some of {", ".join(MEASURES)}, got '
+      f'measures must be some of {", ".join(known)}, got '
       f'{", ".join(unknown) or "none"}'
     )
   if 'niqe' in measures:

@@ -5,28 +5,33 @@ against, it lacks that score.
 """
 
 import functools
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sr3d_jax import metrics, similarity, view_consistency
+from sr3d_jax import judges, metrics, similarity, view_consistency
 from sr3d_jax import niqe as niqe_lib
 from sr3d_jax.io import paths, pristine
+from sr3d_jax.models import lpips
 from sr3d_jax.render import render_each
 from sr3d_jax.types import Array, Camera, Gaussians, Scene, Views
 
 
-def _trusting(score: Callable) -> Callable:
+def _trusted(rendered: Array, photo: Array, weights: Array | None) -> Array:
   """Takes pixels of weight 0 from the photo, so that they differ nowhere."""
+  if weights is None:
+    return rendered
+  return jnp.where(weights[..., None] > 0, rendered, photo)
+
+
+def _trusting(score: Callable) -> Callable:
   score = jax.jit(score)
 
   def measure(rendered: Array, photo: Array, weights: Array | None) -> Array:
-    if weights is not None:
-      rendered = jnp.where(weights[..., None] > 0, rendered, photo)
-    return score(rendered, photo)
+    return score(_trusted(rendered, photo, weights), photo)
 
   return measure
 
@@ -40,20 +45,30 @@ TO_TRUTH = {
   'haarpsi': _trusting(similarity.haarpsi),
 }
 DEFAULT = ('psnr', 'ssim', 'lr_psnr')
-MEASURES = (*TO_TRUTH, 'lr_psnr', 'niqe', 'consistency')
+MEASURES = (*TO_TRUTH, 'lr_psnr', 'niqe', 'consistency', *judges.MEASURES)
 
 
-def prepare(measures: Iterable[str], scene: Scene) -> Callable:
-  """Chooses what `evaluate` measures; what cannot be measured raises now.
+class Measures(NamedTuple):
+  """What is measured of a row of a table."""
+
+  views: Callable  # `evaluate`, but for what is chosen
+  together: Callable  # (renders [V, H, W, 3], truth or None) -> {metric: value}
+  needs: Mapping[
+    str, str
+  ]  # {metric: the file without which it is not measured}
+
+
+def prepare(measures: Iterable[str], scene: Scene) -> Measures:
+  """Chooses what is measured; what cannot be measured raises now.
+
+  Measures of `judges` want weights that only users have. Without their file
+  they are not measured, and `needs` says so.
 
   Args:
     measures: names in `MEASURES`. 'consistency' is the `psnr` of
       `view_consistency.Agreement`, and brings its `visible` as `covisible`
       and, where there are coarse photos, its `detail_error`.
     scene: with the test views at the size that is drawn, or less.
-
-  Returns:
-    `evaluate` but for what it chooses.
   """
   measures = tuple(measures)
   unknown = [name for name in measures if name not in MEASURES]
@@ -70,9 +85,54 @@ def prepare(measures: Iterable[str], scene: Scene) -> Callable:
     model = pristine.load(paths.data_path(pristine.PATH))
   if 'consistency' in measures:
     others, pairs = _neighbours(scene)
-  return functools.partial(
-    evaluate, measures=measures, model=model, others=others, pairs=pairs
-  )
+  _check_judges(measures, len(scene.test_names), cameras)
+  needs = judges.needs(measures)
+  measures = tuple(name for name in measures if name not in needs)
+  judged = {
+    name: _trusting(judges.pair(name))
+    for name in measures
+    if name in judges.PAIRS
+  }
+  views = functools.partial(
+    evaluate, measures=measures, model=model, others=others, pairs=pairs,
+    judged=judged,
+  )  # fmt: skip
+  together = functools.partial(judge_together, measures=measures)
+  return Measures(views, together, needs)
+
+
+def judge_together(
+  renders: np.ndarray, truth: Views | None, *, measures: tuple[str, ...]
+) -> dict[str, float]:
+  """Scores renders [V, H, W, 3] as a set and as a clip, by networks.
+
+  Args:
+    renders: in [0, 1]; what the photos are not trusted in counts as theirs.
+    truth: [V] of the size of the renders; None where nobody knows.
+    measures: names in `MEASURES`, of which one view alone has none.
+  """
+  photos = None
+  if truth is not None:
+    photos = np.asarray(truth.images)
+    renders = np.asarray(_trusted(renders, photos, truth.weights))
+  return judges.judge_views(measures, renders, photos)
+
+
+def _check_judges(measures: tuple[str, ...], num: int, cameras: Camera) -> None:
+  """Raises where views are too small or too few for a network's measure."""
+  for name in measures:
+    if name in ('fid', 'kid', 'tlpips') and num < 2:
+      raise ValueError(
+        f'{name} compares two views at least, got {num}: hold out more, or '
+        'leave it out of the measures'
+      )
+    backbone = judges.PAIRS.get(name, [None])[0]
+    side = lpips.MIN_SIZE.get(backbone, 0)
+    if min(cameras.height, cameras.width) < side:
+      raise ValueError(
+        f'{name} compares pictures of {side} px at least, got '
+        f'{cameras.height} x {cameras.width}: leave it out of the measures'
+      )
 
 
 def _neighbours(scene: Scene) -> tuple[Camera, tuple[tuple[int, int], ...]]:
@@ -111,6 +171,7 @@ def evaluate(
   model: tuple[np.ndarray, np.ndarray] | None = None,
   others: Camera | None = None,
   pairs: tuple[tuple[int, int], ...] = (),
+  judged: Mapping[str, Callable] | None = None,
   **drawing: Any,
 ) -> tuple[np.ndarray, dict[str, dict[str, float]]]:
   """Renders held-out views and measures them.
@@ -129,6 +190,7 @@ def evaluate(
     others: [U] further cameras that the views are compared with, where
       'consistency' is measured.
     pairs: which of the V + U views are compared then.
+    judged: further measures of the kind of `TO_TRUTH`, by their names.
     **drawing: of `render_views`.
 
   Returns:
@@ -142,9 +204,10 @@ def evaluate(
     drawn = cameras
   images, surfaces = _draw(gaussians, drawn, **drawing)
   per_view: dict[str, dict[str, float]] = {}
+  to_truth = {**TO_TRUTH, **(judged or {})}
   for i, name in enumerate(names):
     per_view[name] = _compare(
-      images[i], _photo(truth, i), _photo(coarse, i), measures
+      images[i], _photo(truth, i), _photo(coarse, i), measures, to_truth
     )
     if 'niqe' in measures:
       value = float(niqe_lib.niqe(images[i], *model))
@@ -179,12 +242,13 @@ def _compare(
   truth: tuple | None,
   coarse: tuple | None,
   measures: tuple[str, ...],
+  to_truth: Mapping[str, Callable],
 ) -> dict[str, float]:
   """Measures one view [H, W, 3] against its photos, as far as there are."""
   rendered, measured = jnp.asarray(rendered), {}
   for name in measures:
-    if truth and name in TO_TRUTH:
-      measured[name] = TO_TRUTH[name](rendered, *truth)
+    if truth and name in to_truth:
+      measured[name] = to_truth[name](rendered, *truth)
     if coarse and name == 'lr_psnr':
       measured[name] = metrics.lr_consistency_psnr(rendered, *coarse)
   return {name: float(value) for name, value in measured.items()}

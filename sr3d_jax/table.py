@@ -53,6 +53,13 @@ _COLUMNS = (
   _Column('gmsd', 'GMSD', '.4f', 8),
   _Column('haarpsi', 'HaarPSI', '.4f', 9),
   _Column('niqe', 'NIQE', '.2f', 7),
+  _Column('lpips', 'LPIPS', '.4f', 8),
+  _Column('lpips_alex', 'LPIPS-alex', '.4f', 12),
+  _Column('lpips_vgg', 'LPIPS-vgg', '.4f', 11),
+  _Column('fid', 'FID', '.2f', 8),
+  _Column('kid', 'KID', '.4f', 8),
+  _Column('is', 'IS', '.2f', 7),
+  _Column('tlpips', 'tLPIPS', '.2f', 8),
   _Column('lr_psnr', 'LR-PSNR', '.2f', 9, True),
   _Column('consistency', 'consistency', '.2f', 13),
   _Column('detail_error', 'detail error', '.3f', 14),
@@ -70,7 +77,9 @@ class Table:
     scene: what is shown; its test cameras are those measured.
     truth: held-out photos at the size of the renders, or None.
     coarse: held-out photos at low resolution, or None.
-    measure: (gaussians, cameras, names, truth=, coarse=) -> renders, metrics.
+    measure: has `views`, (gaussians, cameras, names, truth=, coarse=) ->
+      renders, metrics; `together`, (renders, truth) -> metrics of all of them;
+      and `needs`, {metric: the file without which it is not measured}.
     drawing: options of `render_views`.
     config: path of the config, for the table.
     bar: whether to show progress bars.
@@ -83,7 +92,7 @@ class Table:
     *,
     truth: Views | None,
     coarse: Views | None,
-    measure: Callable,
+    measure: Any,
     drawing: dict[str, Any],
     config: str = '',
     bar: bool = True,
@@ -131,7 +140,7 @@ class Table:
       return
     place = self.folder / 'rows' / row
     cameras = self._scene.test.cameras.at_scale(self._enlargement(facts))
-    renders, per_view = self._measure(
+    renders, per_view = self._measure.views(
       gaussians, cameras, self._scene.test_names,
       truth=self._truth, coarse=self._coarse, **self._drawing,
     )  # fmt: skip
@@ -146,6 +155,7 @@ class Table:
     entry = {
       'name': row,
       **metrics.means(per_view),
+      **self._measure.together(renders, self._truth),
       'splats': int(visible.sum()),
       'steps': steps,
       'seconds': round(_seconds(curve), 1),
@@ -208,9 +218,8 @@ class Table:
       frames = render_views(gaussians, path, **self._drawing)
       video.save(film, np.clip(frames, 0, 1), ORBIT_RATE)
     self._report(best, film)
-    left_out = (_left_out(*item) for item in self._skipped.items())
     rows = (line(entry, self.rows) for entry in self.rows)
-    lines = [header(self.rows), *rows, *left_out]
+    lines = [header(self.rows), *rows, *self._notes()]
     print('\n' + '\n'.join(lines), flush=True)
     print(f'\nreport: {self.folder / "report.html"}\nscene:  {cloud}')
     return self.rows
@@ -218,6 +227,15 @@ class Table:
   def _enlargement(self, facts: dict[str, Any]) -> float:
     """How far beyond the scene's own size a row is drawn."""
     return facts.get('scale', 1.0) if self._truth is None else 1.0
+
+  def _notes(self) -> list[str]:
+    """Which rows and columns are not there, and why."""
+    rows = [_left_out(*item) for item in self._skipped.items()]
+    headings = {column.key: column.heading for column in _COLUMNS}
+    return rows + [
+      f'{headings[key]} needs {file}'
+      for key, file in self._measure.needs.items()
+    ]
 
   def _report(self, best: str, film: pathlib.Path | None) -> None:
     views = []
@@ -253,7 +271,7 @@ class Table:
       ],
       views=views,
       curves={entry['name']: self.curve(entry['name']) for entry in self.rows},
-      notes=[_left_out(*item) for item in self._skipped.items()],
+      notes=self._notes(),
       video=film,
     )
     if self._truth is not None and views:

@@ -6,6 +6,7 @@ An alignment is (t, pictures [H, W, C] like frame t + 1) -> pictures [H, W, C]
 as frame t sees them, and [H, W] bool, which of it both frames see.
 """
 
+import itertools
 from collections.abc import Callable
 
 import jax
@@ -68,6 +69,31 @@ def referenced_error(errors: np.ndarray, truth: np.ndarray) -> float:
       f'{len(truth)} pairs of frames'
     )
   return float(np.nanmean(np.abs(errors - truth)))
+
+
+def tlpips(
+  clip: Array, truth: Array, distance: Callable[[Array, Array], Array]
+) -> float:
+  """How far neighbours look apart, beside how far the true ones do.
+
+  100 mean_t |d(y_t, y_{t+1}) - d(g_t, g_{t+1})| (Chu et al. 2020), of frames as
+  they are: what moves is not aligned. 0 is as alive as the truth.
+
+  Args:
+    clip: [T, H, W, 3] in [0, 1], T at least 2.
+    truth: of the same shape.
+    distance: (frame, frame [H, W, 3]) -> [], LPIPS of AlexNet as published.
+  """
+  if np.shape(clip) != np.shape(truth) or len(clip) < 2:
+    raise ValueError(
+      'tLPIPS compares clips of one shape and two frames at least, got '
+      f'{np.shape(clip)} and {np.shape(truth)}'
+    )
+  found, wanted = (
+    np.array([float(distance(a, b)) for a, b in itertools.pairwise(frames)])
+    for frames in (clip, truth)
+  )
+  return float(100 * np.mean(np.abs(found - wanted)))
 
 
 def frame_psnr(errors: np.ndarray) -> float:

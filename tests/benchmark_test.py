@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sr3d_jax import benchmark, image
+from sr3d_jax import benchmark, image, judges
 from sr3d_jax.io import images
 from sr3d_jax.priors import bicubic
 from sr3d_jax.types import one_shot
@@ -206,3 +206,33 @@ def test_structural_measures_stand_beside_the_others(monkeypatch):
   assert all(np.isfinite(value) for value in scores.values())
   other = benchmark.compare(0.5 * hr + 0.2, hr[::-1], ('niqe',), border=4)
   assert other['niqe'] == scores['niqe']
+
+
+def test_pictures_of_a_set_are_judged_together(run, monkeypatch, tmp_path):
+  """By their mean colours, of what was enlarged and of what was shrunk."""
+  seen = []
+
+  def embed(pictures):
+    seen.extend(pictures)
+    means = np.stack([np.mean(x, axis=(0, 1)) for x in pictures])
+    return means, means
+
+  monkeypatch.setattr(judges, 'embed', embed)
+  monkeypatch.setattr(judges, 'needs', lambda measures: {})
+  measures = ('psnr_y', 'fid', 'kid')
+  (entry,) = run(offset=0.1, measures=measures, scales=(2.5,))
+  assert [np.shape(x) for x in seen] == [(40, 50, 3)] * 4
+  # the mean colour of noise is about 0.5, and 0.1 more by the prior
+  assert entry['fid'] == pytest.approx(3 * 0.1**2, rel=0.1)
+  assert entry['kid'] > 0 and 'fid' not in entry['per_image']['a.png']
+  assert run(offset=0.1, measures=measures, scales=(2.5,)) == [entry]
+  assert len(seen) == 4  # kept with the scores
+
+
+def test_measures_without_weights_are_told(run, monkeypatch, tmp_path, capsys):
+  monkeypatch.setenv('SR3D_DATA', str(tmp_path))
+  (entry,) = run(measures=('psnr_y', 'lpips', 'fid'), scales=(2.0,))
+  assert 'psnr_y' in entry and not {'lpips', 'fid'} & entry.keys()
+  shown = capsys.readouterr().out
+  assert 'lpips needs weights/lpips_alex.safetensors, see docs' in shown
+  assert 'fid needs weights/inception.safetensors, see docs' in shown

@@ -6,8 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sr3d_jax import coarse, metrics
+from sr3d_jax import coarse, judges, metrics
 from sr3d_jax.evaluate import DEFAULT, MEASURES, evaluate, prepare
+from sr3d_jax.models import lpips
 from sr3d_jax.types import Camera, Gaussians, Scene, Views
 
 HEIGHT, WIDTH = 16, 20
@@ -93,7 +94,7 @@ def test_chosen_measures_become_columns(nothing):
   measure = prepare(
     (*DEFAULT, 'gmsd', 'haarpsi', 'consistency'), _scene(truth, [[0, 0, 2.0]])
   )
-  _, per_view = measure(
+  _, per_view = measure.views(
     wall, truth.cameras, NAMES, truth=truth, coarse=coarse.shrink(truth, 2),
     background=BACKGROUND,
   )  # fmt: skip
@@ -107,10 +108,15 @@ def test_chosen_measures_become_columns(nothing):
 
 def test_what_cannot_be_measured_is_said_before_the_fit(monkeypatch, tmp_path):
   scene = _scene(_truth(), [[0, 0, 2.0]])
-  with pytest.raises(ValueError, match=f'{", ".join(MEASURES)}, got lpips'):
-    prepare(('psnr', 'lpips'), scene)
+  with pytest.raises(ValueError, match=f'{", ".join(MEASURES)}, got pnsr'):
+    prepare(('psnr', 'pnsr'), scene)
   with pytest.raises(ValueError, match='176 x 176'):
     prepare(('ms_ssim',), scene)
+  with pytest.raises(ValueError, match='31 px at least, got 16 x 20'):
+    prepare(('lpips',), scene)
+  alone = dataclasses.replace(scene, test_names=('a.jpg',))
+  with pytest.raises(ValueError, match='two views at least, got 1: hold out'):
+    prepare(('fid',), alone)
   with pytest.raises(ValueError, match='two blocks'):
     prepare(('niqe',), scene)
   with pytest.raises(ValueError, match='views that are closer'):
@@ -120,3 +126,46 @@ def test_what_cannot_be_measured_is_said_before_the_fit(monkeypatch, tmp_path):
   monkeypatch.setenv('SR3D_DATA', str(tmp_path))
   with pytest.raises(FileNotFoundError, match='niqe_pris_params'):
     prepare(('niqe',), _scene(large, [[0, 0, 2.0]]))
+
+
+def test_judges_see_what_is_trusted_and_others_are_named(
+  nothing, monkeypatch, tmp_path
+):
+  """Renders are grey, 0.1 beside photos whose black border is no photo."""
+  seen = []
+
+  def judge(measures, views, photos):
+    seen.append((views, photos))
+    return {name: 1.5 for name in measures if name in judges.SETS}
+
+  monkeypatch.setenv('SR3D_DATA', str(tmp_path))
+  monkeypatch.setattr(judges, 'judge_views', judge)
+  monkeypatch.setitem(judges.PAIRS, 'lpips', ('alex', True))
+  monkeypatch.setitem(lpips.MIN_SIZE, 'alex', 8)
+  monkeypatch.setattr(
+    judges, 'pair', lambda name: lambda a, b: jnp.abs(a - b).sum()
+  )
+  for name in ('alex', 'inception'):
+    file = tmp_path / judges.FILES[name]
+    file.parent.mkdir(exist_ok=True)
+    file.touch()
+  truth = _truth()
+  scene = _scene(truth, [[0, 0, 2.0]])
+  measure = prepare(('psnr', 'lpips', 'lpips_alex', 'fid'), scene)
+  assert measure.needs == {}
+  renders, per_view = measure.views(
+    nothing, truth.cameras, NAMES, truth=truth, background=BACKGROUND
+  )
+  pixels = HEIGHT * (WIDTH - 4)
+  for scores in per_view.values():
+    for name in ('lpips', 'lpips_alex'):
+      assert scores[name] == pytest.approx(0.3 * pixels, rel=1e-3)
+  assert measure.together(renders, truth) == {'fid': 1.5}
+  ((views, photos),) = seen
+  np.testing.assert_array_equal(photos, truth.images)
+  np.testing.assert_array_equal(views[:, :, :4], 0)
+  np.testing.assert_allclose(views[:, :, 4:], 0.5, atol=1e-6)
+  (tmp_path / judges.FILES['inception']).unlink()
+  measure = prepare(('psnr', 'fid'), scene)
+  assert list(measure.needs) == ['fid']
+  assert measure.together(renders, truth) == {}

@@ -1,6 +1,7 @@
 """A run's table: files of a row, rows that are finished, what is printed."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -46,13 +47,21 @@ def _measure(gaussians, cameras, names, *, truth, coarse):
   return renders, {name: {'psnr': 10.0 * i} for i, name in enumerate(names)}
 
 
+def _together(renders, truth):
+  """The grey of all of them: 0.1."""
+  return {'fid': float(np.mean(renders))}
+
+
 @pytest.fixture
 def run(tmp_path):
-  def make(has_truth=True):
+  def make(has_truth=True, needs=None):
+    measure = SimpleNamespace(
+      views=_measure, together=_together, needs=needs or {}
+    )
     scene = _scene()
     truth, coarse = (scene.test, None) if has_truth else (None, scene.test)
     return table.Table(
-      tmp_path, scene, truth=truth, coarse=coarse, measure=_measure,
+      tmp_path, scene, truth=truth, coarse=coarse, measure=measure,
       drawing={}, bar=False,
     )  # fmt: skip
 
@@ -72,10 +81,13 @@ def test_a_row_is_its_means_and_its_visible_splats(run, tmp_path, capsys):
   run().add('bicubic', _splats([0.0, 3.0, -9.0]), note='a fact')
   (row,) = json.loads((tmp_path / 'results.json').read_text())
   assert row['psnr'] == 10 and row['splats'] == 2 and row['note'] == 'a fact'
+  assert row['fid'] == pytest.approx(0.1)
   assert (tmp_path / row['ply']).exists()
   per_view = json.loads((tmp_path / 'per_view.json').read_text())
   assert per_view['bicubic'][NAMES[2]] == {'psnr': 20.0}
-  assert capsys.readouterr().out.split() == ['bicubic', '10.00', '-', '-', '2']
+  assert capsys.readouterr().out.split() == (
+    ['bicubic', '10.00', '-', '0.10', '-', '2']
+  )
 
 
 def test_a_finished_row_is_kept_when_the_run_goes_on(run, tmp_path):
@@ -167,6 +179,19 @@ def test_exports_have_the_size_of_the_best_row(
   assert {(camera['width'], camera['height']) for camera in cameras} == {
     (12, 8)
   }
+
+
+def test_a_column_that_lacks_its_weights_is_told_with_their_file(
+  run, tmp_path, capsys
+):
+  made = run(needs={'kid': 'weights/inception.safetensors'})
+  made.add('own', _splats([0.0]))
+  capsys.readouterr()
+  made.finish('own', orbit=False)
+  told = 'KID needs weights/inception.safetensors'
+  shown = capsys.readouterr().out
+  assert told in shown and 'FID' in shown.replace(told, '')
+  assert told in (tmp_path / 'report.html').read_text()
 
 
 def test_a_row_that_is_left_out_is_told_until_it_is_there(

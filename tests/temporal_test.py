@@ -40,6 +40,20 @@ def test_a_clip_that_follows_its_flow_does_not_flicker():
   assert temporal.warping_error(wrong) > 1e-3
 
 
+def test_tlpips_adds_what_is_too_lively_to_what_is_too_still():
+  def distance(a, b):
+    return np.abs(a - b).mean()
+
+  def clip(*levels):
+    return np.broadcast_to(np.reshape(levels, (-1, 1, 1, 1)), (3, 2, 2, 3))
+
+  # 0.3 and 0.1 beside 0.1 and 0.2
+  found = temporal.tlpips(clip(0, 0.3, 0.2), clip(0.5, 0.6, 0.8), distance)
+  assert found == pytest.approx(100 * (0.2 + 0.1) / 2)
+  with pytest.raises(ValueError, match=r'one shape .*\(3, 2, 2, 3\) and \(2,'):
+    temporal.tlpips(clip(0, 0, 0), clip(0, 0, 0)[:2], distance)
+
+
 def test_only_what_both_frames_see_counts():
   clip, flow = _moving_clip(2)
   _, trusted = warp.follow(flow, -flow)(0, clip[1])
