@@ -37,7 +37,7 @@ KINDS = {
 }
 # (measure, heading, digits)
 PERCEPTION = (
-  ('lpips_alex', 'LPIPS, Alex', 4),
+  ('lpips', 'LPIPS, Alex', 4),
   ('niqe', 'NIQE', 2),
   ('fid', 'FID', 2),
   ('is', 'IS', 2),
@@ -76,9 +76,10 @@ def get_config(arg: str = '') -> ConfigDict:
           'MVImgNet as released, 64 x 64 to 256 x 256',
           'Published means are of 523 objects. LPIPS and what is compared '
           'with a truth are against a fit to fine photos along a held-out '
-          'path, so that they reward agreement with splats; FID compares with '
-          'photos from other places and depends on how many there are; NIQE '
-          'sees four blocks a picture.',
+          'path, so that they reward agreement with splats. Published FID is '
+          'of all objects together and compares with photos from other places; '
+          'here it is of one object at a time and compares with the truth, so '
+          'that it is another number. NIQE sees four blocks a picture.',
           _columns(scenes['archive'], (*PERCEPTION, *FIDELITY[:2], *OURS)),
           published_video.MVIMGNET,
         ),

@@ -10,7 +10,7 @@ from configs.tables import published3d, published_video, supergaussian
 from sr3d_jax import scene_standings
 
 CONFIG = supergaussian.get_config('nowhere')
-SCORES = {'lpips_alex': 0.2, 'niqe': 7.0, 'fid': 30.0, 'psnr': 25.0}
+SCORES = {'lpips': 0.2, 'niqe': 7.0, 'fid': 30.0, 'psnr': 25.0}
 
 
 def _write(folder, rows, side=256, name='supergaussian', scores=SCORES):
