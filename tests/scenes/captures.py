@@ -254,7 +254,7 @@ def write_nerf(folder, poses, **keys):
     'proposal': 2,
     **keys,
   }
-  params = radiance.make(**network).init(jax.random.key(0))
+  params = jax.jit(radiance.make(**network).init)(jax.random.key(0))
   params = params | {
     name: np.full(params[name].shape, value)
     for name, value in {'planes': 1.5, 'lines': 1.5, 'coarse': 5.0}.items()
