@@ -7,13 +7,20 @@ stripes and blobs of splats, which no shrunk photo has.
 """
 
 import dataclasses
-from collections.abc import Callable
+import functools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+import tqdm
 
-from sr3d_jax import capture, coarse, image, metrics
+from sr3d_jax import capture, coarse, files, image, metrics
+from sr3d_jax.io import records
+from sr3d_jax.render import render_views
 from sr3d_jax.types import Array, Scene, Views
 
 BLUR = 4.0  # coarse px; an exposure is seen through it, a lack of detail is not
@@ -95,6 +102,111 @@ def make(
     'focal': np.asarray(cameras.focal, np.float32),
     'center': np.asarray(cameras.center, np.float32),
   }, level
+
+
+def make_all(
+  folder: Path,
+  *,
+  seed: int,
+  scale: float,
+  min_psnr: float,
+  num_each: int,
+  drawn: Mapping[str, Sequence[int]],
+  sources: Mapping[str, Mapping[str, Any]],
+  build: Callable,
+  fit: Callable,
+  representation: Mapping[str, Any],
+  drawing: Mapping[str, Any],
+  fitting: Mapping[str, Any],
+) -> list[Path]:
+  """Makes the pairs of some captures that are not in a folder yet.
+
+  Args:
+    folder: takes a file a pair, and left_out.json of those that were too bad.
+    seed: of all choices.
+    scale: see `make`.
+    min_psnr: likewise.
+    num_each: pairs of each capture.
+    drawn: 'num_splats' and 'num_steps', of which each pair draws one.
+    sources: {name: section} of scenes.
+    build: (kind, section) -> plug-in, see `resolve`.
+    fit: see `fit`.
+    representation: section of the coarse scenes, but for its capacity.
+    drawing: of `render_views`.
+    fitting: of `fit`, but for its steps.
+
+  Returns:
+    The files of all pairs.
+  """
+  draw = functools.partial(
+    splat_renders, build, fit, representation, drawing, fitting
+  )
+  made, told = [], folder / 'left_out.json'
+  left_out = json.loads(told.read_text()) if told.exists() else {}
+  jobs = [(name, i) for name in sorted(sources) for i in range(num_each)]
+  bar = tqdm.tqdm(jobs, unit='pair')
+  for number, (name, i) in enumerate(bar):
+    file = folder / f'{name}-{i:02d}.array_record'
+    bar.set_postfix_str(file.stem)
+    if file.stem in left_out:
+      continue
+    if not file.exists():
+      key = jax.random.fold_in(jax.random.key(seed), number)
+      rng = np.random.default_rng((seed, number))
+      num_splats, num_steps = (
+        int(rng.choice(drawn[word])) for word in ('num_splats', 'num_steps')
+      )
+      scene = along_path(build('scenes', sources[name]))
+      renders = functools.partial(draw, scene, num_splats, num_steps, key)
+      pair, level = make(scene, scale, renders, min_psnr=min_psnr)
+      meta = {
+        'source': name,
+        'num_splats': num_splats,
+        'num_steps': num_steps,
+        'psnr': round(level, 2),
+        'seed': seed,
+        'blur': drawing['blur'],
+      }
+      if pair is None:
+        left_out[file.stem] = meta
+        files.write_whole(told, json.dumps(left_out, indent=2))
+        bar.write(
+          f'{file.stem} is left out: {level:.1f} dB beside its photos, wanted '
+          f'{min_psnr:g}'
+        )
+        continue
+      records.save(file, [{**pair, 'meta': meta}])
+    made.append(file)
+  if not made:
+    raise ValueError(
+      f'none of {len(jobs)} pairs reached {min_psnr:g} dB, see {told}'
+    )
+  return made
+
+
+def splat_renders(
+  build: Callable,
+  fit: Callable,
+  representation: Mapping[str, Any],
+  drawing: Mapping[str, Any],
+  fitting: Mapping[str, Any],
+  scene: Scene,
+  num_splats: int,
+  num_steps: int,
+  key: Array,
+  views: Views,
+) -> np.ndarray:
+  """Fits so many splats to coarse views, in so many steps, and draws them."""
+  if not len(scene.points):
+    points, colors = capture.find_points(views)
+    scene = dataclasses.replace(scene, points=points, colors=colors)
+  rep = build('representations', {**representation, 'capacity': num_splats})
+  drawing = {'background': scene.background, **drawing}
+  start_key, fit_key = jax.random.split(key)
+  params = rep.init(start_key, scene)
+  options = {**fitting, 'num_steps': num_steps}
+  params = fit(fit_key, rep, params, views, **drawing, **options)
+  return render_views(rep.gaussians(params), views.cameras, **drawing)
 
 
 def match_exposure(fine: Array, photos: Views, renders: Array) -> np.ndarray:

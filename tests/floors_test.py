@@ -31,7 +31,7 @@ FLOORS = (
   'priors representations scenes batches fit train consolidate evaluate cli '
   'resolve enlarge table benchmark standings scene_standings validate '
   'bank_audits field_audits wave_audits methods timing texture_scores '
-  'conversion costs vsr_pairs walks coverage inputs',
+  'conversion costs vsr_pairs video_scores walks coverage inputs',
   'experiments',
 )
 FLOOR = {word: i for i, words in enumerate(FLOORS) for word in words.split()}

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sr3d_jax import train
+from sr3d_jax.io import progress
 from sr3d_jax.types import Network
 
 KEY = jax.random.key(0)
@@ -118,6 +119,41 @@ def test_a_gradient_that_is_not_finite_stops_though_the_loss_is():
   optimizer = train.adam(learning_rate=0.1, num_steps=3, clip_norm=1.0)
   with pytest.raises(FloatingPointError, match='gradient is nan at step 0'):
     next(_train_on(loss, {'w': jnp.zeros(2)}, optimizer))
+
+
+def test_what_is_frozen_stays_until_its_step_and_then_moves():
+  optimizer = train.adam(
+    learning_rate=0.1, num_steps=100, frozen={'flow': 2}, rates={'flow': 0.5}
+  )
+  params = {'flow': jnp.zeros(2), 'rest': jnp.zeros(2)}
+  state, grads = optimizer.init(params), jax.tree.map(jnp.ones_like, params)
+  for step in range(3):
+    updates, state = optimizer.update(grads, state, params)
+    assert np.all(updates['rest'] < -0.09)
+    np.testing.assert_allclose(
+      updates['flow'], updates['rest'] * (0.5 if step >= 2 else 0.0)
+    )
+
+
+def test_the_loss_finds_its_step_and_a_check_joins_the_curves(tmp_path):
+  def loss(params, key, batch):
+    del key
+    return jnp.sum(params['w'] ** 2), {'seen': batch['step'].astype(float)}
+
+  network = LINE._replace(loss=loss)
+  train.run(
+    tmp_path, network, _batch, train.adam(learning_rate=0.1, num_steps=4),
+    seed=0, num_steps=4, chunk=1,
+    check=lambda step, ema: {'valid': 10 * step} if step % 2 == 0 else {},
+  )  # fmt: skip
+  curves = progress.load_curves(tmp_path)
+  assert curves['seen'] == [0, 1, 2, 3]
+  assert curves['valid'] == [None, 20, None, 40]
+  progress.save_csv(tmp_path)
+  header, first, second, *_ = (tmp_path / 'metrics.csv').read_text().split()
+  place = header.split(',').index('valid')
+  assert first.split(',')[place] == ''
+  assert float(second.split(',')[place]) == 20
 
 
 def test_the_rate_rises_then_falls_to_nothing():

@@ -93,6 +93,17 @@ def params(
     raise ValueError(f'{part} of {bundle.path}: {error}') from error
 
 
+def restore(path: str | Path, init: Callable) -> Params:
+  """Reads one network: an .npz of ours, or a bundle whose part is 'network'."""
+  if not Path(path).exists():
+    raise FileNotFoundError(
+      f'no weights at {path}: train or convert them first, see {GUIDE}'
+    )
+  if Path(path).suffix == '.safetensors':
+    return params(load(path), 'network', init)
+  return weights.restore(path, init)
+
+
 def text(bundle: Bundle) -> np.ndarray:
   """What a model was told for the empty prompt: [1, tokens, channels]."""
   if TEXT not in bundle.arrays:

@@ -7,6 +7,8 @@
 writes `tb/` and `stats/train_stepNNNN.json`; `load_curves` reads the latter.
 """
 
+import csv
+import io
 import json
 import math
 import os
@@ -105,6 +107,16 @@ def load_curves(
   rows.sort(key=lambda row: row['step'])
   keys = dict.fromkeys(key for row in rows for key in row)
   return {key: [row.get(key) for row in rows] for key in keys}
+
+
+def save_csv(workdir: str | os.PathLike, name: str = 'train') -> None:
+  """Writes the curves as `metrics.csv`, a row a step; empty: not logged."""
+  curves = load_curves(workdir, name)
+  text = io.StringIO()
+  writer = csv.writer(text, lineterminator='\n')
+  writer.writerow(curves)
+  writer.writerows(zip(*curves.values()))
+  write_whole(Path(workdir) / 'metrics.csv', text.getvalue())
 
 
 def _summary(values: Mapping[str, float]) -> str:

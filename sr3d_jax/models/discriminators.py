@@ -19,14 +19,14 @@ from jax import lax
 
 from sr3d_jax import image
 from sr3d_jax.models.blocks import conv
-from sr3d_jax.types import Array, Network, Params
+from sr3d_jax.types import Array, Network
 
 SLOPE = 0.2  # of all leaky ReLUs
 NUM_ITERATIONS = 16  # from there on a random kernel's norm is known to 3 %
 
 
 def make(*, name: str, channels: int = 64, dtype: str = 'float32') -> Network:
-  """Makes init and apply(params, clips) -> logits; its loss is `telling`.
+  """Makes init and apply(params, clips) -> logits; losses are `video_terms`.
 
   Args:
     name: 'unet', with 4,376,897 parameters at 64 channels, for sides that 8
@@ -52,33 +52,6 @@ def make(*, name: str, channels: int = 64, dtype: str = 'float32') -> Network:
     return module.apply({'params': params}, clips).astype(jnp.float32)
 
   return Network(init=init, apply=apply, loss=None)
-
-
-def fooling(logits: Array) -> Array:
-  """What the other network pays where it is found out: mean -log σ(x).
-
-  Binary cross-entropy, and the non-saturating loss (Goodfellow et al. 2014).
-  """
-  return jnp.mean(nn.softplus(-logits))
-
-
-def telling(filmed: Array, enlarged: Array) -> Array:
-  """What a discriminator pays: mean -log σ(x) and mean -log (1 - σ(y))."""
-  return jnp.mean(nn.softplus(-filmed)) + jnp.mean(nn.softplus(enlarged))
-
-
-def steepness(apply: Callable, params: Params, clips: Array) -> Array:
-  """R1 (Mescheder et al. 2018): half of |∇x|², averaged over clips.
-
-  x is a clip's mean logit, and its gradient that by all values of the clip.
-  """
-
-  def verdict(clips):
-    logits = apply(params, clips)
-    return jnp.sum(jnp.mean(logits, axis=tuple(range(1, logits.ndim))))
-
-  slopes = jax.grad(verdict)(clips)
-  return jnp.mean(jnp.sum(slopes**2, axis=tuple(range(1, slopes.ndim)))) / 2
 
 
 def spectral_norm(kernel: Array) -> Array:

@@ -6,12 +6,12 @@ to the loss, and scalars to report; see `video_sr.learning`.
 
 from collections.abc import Callable, Sequence
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from sr3d_jax import image, warp
-from sr3d_jax.models import discriminators
 from sr3d_jax.types import Array, Network, Params, VideoNetwork
 
 EPS = 1e-3  # of the Charbonnier error between neighbours
@@ -107,7 +107,7 @@ def adversarial(
     judge: a discriminator, see `discriminators`.
     weight: of being taken for filmed.
     start: steps before which that counts nothing; the judge learns at once.
-    r1: weight of `discriminators.steepness` at filmed clips. Leave it 0 where
+    r1: weight of `steepness` at filmed clips. Leave it 0 where
       spectral norms hold the judge.
     r1_every: steps, of which one is penalised, so many times as much.
 
@@ -137,18 +137,16 @@ def adversarial(
   def learner(own):
     def judged(_, fine, batch):
       hr, step = batch['hr'], batch['step']
-      fooling = discriminators.fooling(
-        judge.apply(lax.stop_gradient(own), fine)
-      )
-      telling = discriminators.telling(
+      fooled = fooling(judge.apply(lax.stop_gradient(own), fine))
+      told = telling(
         judge.apply(own, hr), judge.apply(own, lax.stop_gradient(fine))
       )
-      scalars = {'fooling': fooling, 'telling': telling}
-      value = jnp.where(step >= start, weight, 0.0) * fooling + telling
+      scalars = {'fooling': fooled, 'telling': told}
+      value = jnp.where(step >= start, weight, 0.0) * fooled + told
       if r1:
         penalty = lax.cond(
           step % r1_every == 0,
-          lambda: r1_every * discriminators.steepness(judge.apply, own, hr),
+          lambda: r1_every * steepness(judge.apply, own, hr),
           lambda: 0.0,
         )
         scalars['r1'] = penalty
@@ -158,3 +156,30 @@ def adversarial(
     return learn((judged,))
 
   return Network(init=init, apply=apply, loss=loss)
+
+
+def fooling(logits: Array) -> Array:
+  """What the other network pays where it is found out: mean -log σ(x).
+
+  Binary cross-entropy, and the non-saturating loss (Goodfellow et al. 2014).
+  """
+  return jnp.mean(nn.softplus(-logits))
+
+
+def telling(filmed: Array, enlarged: Array) -> Array:
+  """What a discriminator pays: mean -log σ(x) and mean -log (1 - σ(y))."""
+  return jnp.mean(nn.softplus(-filmed)) + jnp.mean(nn.softplus(enlarged))
+
+
+def steepness(apply: Callable, params: Params, clips: Array) -> Array:
+  """R1 (Mescheder et al. 2018): half of |∇x|², averaged over clips.
+
+  x is a clip's mean logit, and its gradient that by all values of the clip.
+  """
+
+  def verdict(clips):
+    logits = apply(params, clips)
+    return jnp.sum(jnp.mean(logits, axis=tuple(range(1, logits.ndim))))
+
+  slopes = jax.grad(verdict)(clips)
+  return jnp.mean(jnp.sum(slopes**2, axis=tuple(range(1, slopes.ndim)))) / 2

@@ -48,6 +48,56 @@ def test_a_batch_depends_on_seed_and_step_alone(folder):
   assert not np.array_equal(stream(3)['hr'], _make(folder, seed=1)(3)['hr'])
 
 
+@pytest.fixture(scope='module')
+def named(tmp_path_factory):
+  """Pairs of two desks and a fox; each clip is of one grey level."""
+  folder = tmp_path_factory.mktemp('named')
+  for level, source, num in ((10, 'desk1', 100), (20, 'desk2', 200),
+                             (30, 'fox', 300)):  # fmt: skip
+    lr = np.full((3, 8, 8, 3), level, np.uint8)
+    hr = np.full((3, 32, 32, 3), level + 1, np.uint8)
+    meta = {'source': source, 'num_splats': num}
+    file = folder / f'{source}.array_record'
+    records.save(file, [{'lr': lr, 'hr': hr, 'meta': meta}])
+  return folder
+
+
+def _levels(folder, name='lr', **options):
+  batch = _make(folder, batch_size=200, num_frames=2, **options)(0)
+  levels = np.round(255 * batch[name][:, 0, 0, 0, 0]).astype(int)
+  return dict(zip(*np.unique(levels, return_counts=True)))
+
+
+def test_sources_come_as_often_as_they_weigh(named):
+  found = _levels(named, sources={'desk': 1.0, 'fox': 3.0})
+  assert found[10] + found[20] == pytest.approx(50, abs=20)
+  assert found[10] == pytest.approx(25, abs=15)
+  assert _levels(named, sources={'desk2': 1.0, 'fox': 0.0}) == {20: 200}
+
+
+def test_pairs_are_chosen_by_what_they_are_of(named):
+  assert set(_levels(named, held_out=('fox',))) == {10, 20}
+  assert set(_levels(named, num_splats=(150, 300))) == {20, 30}
+  # shrunk photos are those of the fine clip
+  assert set(_levels(named, photo_share=1.0)) == {11, 21, 31}
+
+
+@pytest.mark.parametrize(
+  'options, message',
+  [
+    ({'held_out': ('cat',)}, r"with 'cat'.*held out: there are desk1, desk2"),
+    ({'held_out': ('',)}, 'all 3 pairs are held out'),
+    ({'num_splats': (1, 9)}, 'no pair has 1 to 9 splats.*100, 200, 300'),
+    ({'sources': {'cat': 1.0}}, "none of 3 pairs whose source has 'cat'"),
+    ({'sources': {'fox': 0.0}}, 'must have a weight above 0'),
+    ({'photo_share': 2.0}, r'photo_share must lie in \[0, 1\], got 2'),
+  ],
+)
+def test_a_choice_that_leaves_nothing_is_refused(named, options, message):
+  with pytest.raises(ValueError, match=message):
+    _make(named, **options)
+
+
 @pytest.mark.parametrize(
   'options, message',
   [

@@ -1,0 +1,110 @@
+"""Our compact video network, finetuned on what coarse scenes look like.
+
+    python -m experiments.finetune_vsr --config=configs/finetune_vsr/tiny.py \
+        --workdir=runs/finetuned_video
+
+Pairs of six procedural desks are made first, and one desk is held out; then
+follows phase A on two cores. `smoke` is from scratch, on two small desks.
+
+Further words: `captures` adds two training captures, whose photos leap; `b`
+adds a small judge of phase B; and what `paper.py` calls ablations.
+"""
+
+from ml_collections import ConfigDict
+
+from configs.finetune_vsr import own, words
+from configs.vsr_pairs import tiny as pairs
+
+HELD_OUT = 'desk6'
+
+
+def get_config(arg: str = '') -> ConfigDict:
+  """Returns the config; words: `smoke`, `captures`, `b` and ablations."""
+  asked = words.parse(arg, ('smoke', 'captures', 'b'))
+  config = ConfigDict(
+    {
+      'seed': 0,
+      'network': own.get_config('tiny').network,
+      'start': 'shipped',
+      'pairs': pairs.get_config('captures' if 'captures' in asked else ''),
+      'batches': {
+        'name': 'clip_pairs',
+        'roots': (),
+        'scale': 4,
+        'patch': 32,
+        'num_frames': 5,
+        'batch_size': 4,
+        'strides': (1, 2),
+        'held_out': (HELD_OUT,),
+        'num_splats': (0, 1_000_000),
+        'photo_share': 0.0,
+        'seed': 0,
+      },
+      'loss': {
+        'charbonnier': 10.0,
+        'clean': 0.0,
+        'flow': 0.0,
+        'temporal': 0.0,
+      },
+      'perceptual': {'weight': 0.0, 'backbone': 'alex', 'weights': ''},
+      'adversarial': {'weight': 0.0, 'start': 0, 'r1': 0.0, 'r1_every': 16},
+      'judge': {'name': 'unet', 'channels': 16, 'dtype': 'float32'},
+      'judge_optimizer': {
+        'learning_rate': 1e-4,
+        'num_steps': 600,
+        'decay': 0.99,
+      },
+      'optimizer': {
+        'learning_rate': 2e-4,
+        'num_steps': 600,
+        'warmup': 20,
+        'clip_norm': 1.0,
+        'decay': 0.99,
+        'rates': {'spynet': 0.25},
+        'frozen': {'spynet': 300},
+      },
+      'train': {'num_steps': 600, 'chunk': 50, 'ema_decay': 0.99},
+      'validation': {'every': 200, 'num_frames': 10, 'num_clips': 2},
+      'lifted': words.lifted(
+        desk0={
+          'name': 'procedural',
+          'width': 256,
+          'height': 192,
+          'num_train': 24,
+          'num_test': 4,
+        }
+      ),
+    }
+  )
+  if 'b' in asked:
+    config.adversarial.weight = 0.05
+  if 'smoke' in asked:
+    _shrink(config)
+  words.ablate(config, asked)
+  return config
+
+
+def _shrink(config: ConfigDict) -> None:
+  """Makes all of it run in two minutes, from scratch."""
+  desk = dict(
+    name='procedural', width=96, height=72, num_train=6, num_test=0,
+    supersample=1, num_points=400,
+  )  # fmt: skip
+  small = pairs.get_config('smoke')
+  small.sources = {name: {**desk, 'seed': i} for i, name in enumerate('ab', 1)}
+  config.pairs = small
+  config.start = ''
+  config.network.update(
+    channels=16, num_blocks=3, fine_channels=16, flow_channels=(8, 8, 8, 8),
+    flow_levels=3, unroll=4,
+  )  # fmt: skip
+  config.batches.update(
+    patch=16, num_frames=4, batch_size=2, strides=(1,), held_out=('b',)
+  )
+  for section in (config.optimizer, config.judge_optimizer, config.train):
+    section.num_steps = 200
+  config.optimizer.update(learning_rate=1e-3, frozen={'spynet': 20})
+  config.train.chunk = 20
+  config.validation.update(every=100, num_frames=4, num_clips=1)
+  config.judge.channels = 4
+  config.lifted.scenes = {}
