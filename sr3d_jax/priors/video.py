@@ -29,7 +29,7 @@ FIXES = {
   'mean_std': color_fix_lib.shrunk_statistics,
   'lowfreq': color_fix_lib.shrunk_low_band,
 }
-ORDERS = ('path', 'closed', 'pose', 'features', 'adaptive')
+ORDERS = ('path', 'closed', 'shuffled', 'pose', 'features', 'adaptive')
 TINY = {
   'scale': 4.0,
   'weights': 'untrained',
@@ -65,7 +65,7 @@ def make(
       data folder; 'untrained', for tests.
     sizes: keywords of `basicvsr.make`, as the weights have them.
     order: 'path', the views are neighbours as they come; 'closed', and the
-      last one is the first one's; 'pose' and 'features', one greedy chain;
+      last one is the first one's; 'shuffled', for comparison; 'pose' and 'features', one greedy chain;
       'adaptive', many chains by features that never turn by more than a
       threshold.
     clip_length: frames that the network sees at once, at most.
@@ -146,6 +146,8 @@ def arranged(
     return cut(np.arange(num_views))
   if order == 'closed':
     return _closed(num_views, clip_length, overlap)
+  if order == 'shuffled':
+    return cut(np.random.default_rng(0).permutation(num_views))
   if order == 'pose':
     return cut(ordering.greedy(_angles(views.cameras)))
   features = ordering.by_features(views.images)

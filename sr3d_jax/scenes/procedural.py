@@ -4,6 +4,7 @@ Needs no download. Print, gratings, bricks and wood carry detail one to three
 pixels wide at 256 x 192, which a view four times coarser cannot hold.
 """
 
+import dataclasses
 from operator import itemgetter
 
 import jax
@@ -50,6 +51,7 @@ CUBES = (
   ((0.33, 0.3, 0.33), (0.09, 0.09, 0.09), 40, LETTERS),
   ((0.82, 0.42, 0.16), (0.08, 0.08, 0.16), 10, 'checks'),
 )
+FIRST_ON_DESK = 7  # of the cubes: the newspaper
 BALLS = (
   ((-0.2, 0.42, 0.24), (0.24, 0.24, 0.24), 40, 'globe'),
   ((-0.38, -0.36, 0.1), (0.1, 0.1, 0.1), 15, 'beach'),
@@ -68,6 +70,7 @@ def make(
   supersample: int = 4,
   num_points: int = 10_000,
   seed: int = 0,
+  turn: float = 0.0,
   background: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> Scene:
   """Ray traces the scene along an arc in front of the desk.
@@ -82,6 +85,9 @@ def make(
     num_points: exact surface points seen by the training views. Their colours
       come from coarse renders, so that no fine detail leaks into them.
     seed: of the textures and of the choice of points.
+    turn: degrees by which what lies on the desk has turned about its middle
+      from the first view to the last: a scene that does not stand still. Points
+      are those of the first.
     background: where a ray meets nothing.
 
   Returns:
@@ -96,7 +102,9 @@ def make(
   world = make_world(seed=seed, background=background)
   is_test = _interleave(num_train, num_test)
   cameras = arc(num_train + num_test, width=width, height=height)
-  views = Views(images=render(world, cameras, supersample), cameras=cameras)
+  angles = np.radians(turn) * np.linspace(0, 1, len(is_test))
+  images = render(world, cameras, supersample, angles if turn else None)
+  views = Views(images=images, cameras=cameras)
   rng = np.random.default_rng(seed)
   train = capture.pick(views, ~is_test).cameras
   points, colors = _sample_points(rng, world, train, num_points)
@@ -155,13 +163,34 @@ def arc(num_views: int, *, width: int, height: int) -> Camera:
   )
 
 
+def turned(world: raytrace.World, angle: float) -> raytrace.World:
+  """The world whose things on the desk went round its middle, radians."""
+  on_desk = world.is_ball | (jnp.arange(len(world.yaws)) >= FIRST_ON_DESK)
+  c, s = jnp.cos(angle), jnp.sin(angle)
+  x, y, z = world.centers.T
+  moved = jnp.stack([c * x - s * y, s * x + c * y, z], axis=-1)
+  return dataclasses.replace(
+    world,
+    centers=jnp.where(on_desk[:, None], moved, world.centers),
+    yaws=jnp.where(on_desk, world.yaws + angle, world.yaws),
+  )
+
+
 def render(
-  world: raytrace.World, cameras: Camera, supersample: int = 4
+  world: raytrace.World,
+  cameras: Camera,
+  supersample: int = 4,
+  angles: np.ndarray | None = None,
 ) -> np.ndarray:
-  """[V, H, W, 3] float32 pictures of the world."""
+  """[V, H, W, 3] float32 pictures of the world, `turned` by angles [V]."""
+  worlds = (
+    [world] * len(cameras.focal)
+    if angles is None
+    else [turned(world, angle) for angle in angles]
+  )
   views = [
-    np.asarray(raytrace.render(world, camera, supersample=supersample))
-    for camera in _each(cameras)
+    np.asarray(raytrace.render(now, camera, supersample=supersample))
+    for now, camera in zip(worlds, _each(cameras), strict=True)
   ]
   return np.reshape(views, (-1, cameras.height, cameras.width, 3))
 

@@ -148,3 +148,25 @@ def test_the_same_seed_gives_the_same_bits(scene):
 def test_impossible_splits_are_refused(num_train, num_test):
   with pytest.raises(ValueError, match='num_train, num_test'):
     procedural.make(num_train=num_train, num_test=num_test)
+
+
+def test_what_lies_on_the_desk_goes_round_and_the_room_does_not():
+  world = procedural.make_world()
+  later = procedural.turned(world, np.radians(90))
+  first = procedural.FIRST_ON_DESK
+  np.testing.assert_array_equal(later.centers[:first], world.centers[:first])
+  x, y, z = np.asarray(world.centers[first:]).T
+  np.testing.assert_allclose(
+    later.centers[first:], np.stack([-y, x, z], -1), atol=1e-6
+  )
+  np.testing.assert_allclose(
+    later.yaws[first:] - world.yaws[first:], np.pi / 2, rtol=1e-6
+  )
+  np.testing.assert_array_equal(later.yaws[:first], world.yaws[:first])
+
+
+def test_only_the_first_of_moving_views_is_as_of_a_still_scene():
+  still = procedural.make(**procedural.TINY, num_points=10)
+  moving = procedural.make(**procedural.TINY, num_points=10, turn=20.0)
+  np.testing.assert_array_equal(still.train.images[0], moving.train.images[0])
+  assert np.abs(still.train.images[-1] - moving.train.images[-1]).max() > 0.1
