@@ -14,6 +14,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -24,6 +25,7 @@ from ml_collections import config_flags
 from sr3d_jax import (
   capture,
   cli,
+  clip_scores,
   coarse,
   consolidate,
   coverage,
@@ -36,6 +38,7 @@ from sr3d_jax import (
   walks,
 )
 from sr3d_jax.fit import fit_state
+from sr3d_jax.io import video
 from sr3d_jax.io import workdir as workdirs
 from sr3d_jax.methods import ANCHORED
 from sr3d_jax.render import ALPHA_MIN, render_views
@@ -194,6 +197,38 @@ def along_paths(
   return walks.along(made.prior, plan, clips), views, facts
 
 
+def compare_clips(
+  config: Any,
+  folder: Path,
+  key: Any,
+  made: methods.Method,
+  start: Gaussians,
+  lifted: Gaussians,
+  scene: Scene,
+  drawing: dict[str, Any],
+) -> None:
+  """Writes what became of a row's films: clips.json, and them side by side.
+
+  `captured` goes along the training views, `novel` along the held-out ones.
+  """
+  prior = made.prior
+  params = prior.init(key)
+  scores = {}
+  for name, truth in (('captured', scene.train), ('novel', scene.test)):
+    if len(truth.images) < 2:
+      continue
+    films = clip_scores.stages(
+      key, prior, params, start, lifted, truth, drawing
+    )
+    align = clip_scores.depth_alignment(lifted, truth, drawing)
+    scores[name] = clip_scores.measure(films, align)
+    shown = np.concatenate([films[x] for x in clip_scores.STAGES], axis=-2)
+    film = folder / f'{name}.mp4'
+    film.parent.mkdir(parents=True, exist_ok=True)
+    video.save(film, shown, config.clips)
+  workdirs.write_json(folder / 'clips.json', scores)
+
+
 def with_points(scene: Scene, gaussians: Gaussians) -> Scene:
   """The scene whose points are those of Gaussians that can be seen."""
   seen = np.asarray(gaussians.opacities) >= ALPHA_MIN
@@ -292,6 +327,11 @@ def run(config: Any, folder: Any) -> list[dict]:
       row, gaussians, scale=prior.scale, prior_seconds=round(sum(seconds), 1),
       **facts,
     )  # fmt: skip
+    if config.get('clips') and row == main_row(config):
+      compare_clips(
+        config, folder / 'rows' / row, prior_key, made, rep.gaussians(start),
+        gaussians, full, drawing,
+      )  # fmt: skip
 
   if config.bound and config.shrink > 1 and not table.has('hr_fit'):
     options = config.fit.to_dict()

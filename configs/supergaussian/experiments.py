@@ -24,8 +24,9 @@ none is a GPU), a seed (`seed1`), and `white`, which puts lego before white.
     e11  how long should clips be, and how far should they overlap?
     e12  what if the scene moves? Words: still, slow, fast
 
-e7, whether lifting ends what flickers, measures a finished run of another one:
-see experiments/compare_clips.py. docs/results/supergaussian.md has the answers.
+    e7   does lifting end what flickers? Films of each stage lie beside the row
+
+docs/results/supergaussian.md has the answers.
 """
 
 import re
@@ -68,6 +69,8 @@ def get_config(arg: str = '') -> ConfigDict:
   config.rows = rows
   config.main = list(rows)[-1]
   config.baselines = tuple(row for row in rows if row != config.main)
+  if words.experiment == 'e7':
+    config.clips = 12.0  # frames a second
   if words.experiment == 'e4':
     config.representation.capacity = min(
       words.count, 1000 if words.size == 'smoke' else words.count
@@ -381,6 +384,7 @@ ROWS = {
   'e4': _degraded,
   'e5': _crossed,
   'e6': _networks,
+  'e7': lambda words: {'video': row(words, CAPTURED)},
   'e8': _orders,
   'e9': _lifts,
   'e10': _again,
