@@ -48,7 +48,7 @@ def test_a_point_counts_for_each_view_that_sees_it_at_its_depth():
     sizes, np.array([4.0, 2.0, 1.0])[seen - 1] / 8, rtol=1e-6
   )
   # A point on the upper border of the last picture is in it.
-  middle = (np.abs(points[:, 0]) < 1) & (-0.76 < points[:, 1])
+  middle = (np.abs(points[:, 0]) < 1) & (points[:, 1] > -0.76)
   middle &= points[:, 1] < 0.74
   np.testing.assert_array_equal(seen == 3, middle)
 

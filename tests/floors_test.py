@@ -27,7 +27,8 @@ FLOORS = (
   'tile_splat kernel_usage calibration films backproject spectra samplers '
   'decimate color_fix niqe similarity view_consistency temporal distances '
   'met3r volume rays',
-  'models fit_step latent_views latent_prior noise_fields trust coverage judges',
+  'models fit_step latent_views latent_prior noise_fields trust coverage '
+  'judges',
   'priors representations scenes batches fit train consolidate evaluate cli '
   'resolve enlarge table benchmark standings scene_standings validate '
   'bank_audits field_audits wave_audits methods timing texture_scores '

@@ -65,9 +65,9 @@ def make(
       data folder; 'untrained', for tests.
     sizes: keywords of `basicvsr.make`, as the weights have them.
     order: 'path', the views are neighbours as they come; 'closed', and the
-      last one is the first one's; 'shuffled', for comparison; 'pose' and 'features', one greedy chain;
-      'adaptive', many chains by features that never turn by more than a
-      threshold.
+      last one is the first one's; 'shuffled', for comparison; 'pose' and
+      'features', one greedy chain; 'adaptive', many chains by features that
+      never turn by more than a threshold.
     clip_length: frames that the network sees at once, at most.
     overlap: frames on either side of a clip that it sees and does not give.
     thresholds: of 'adaptive', degrees between neighbours, growing.
