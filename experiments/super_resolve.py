@@ -64,16 +64,17 @@ def full_scene(config: Any) -> Scene:
   return resolve.build('scenes', section)
 
 
-def low_resolution(config: Any, full: Scene) -> tuple[Views, Views]:
-  """Coarse training and test views: those of `lr_scene`, or shrunk photos."""
+def low_resolution(config: Any, full: Scene) -> Scene:
+  """The coarse views as a scene: `lr_scene`, or the photos shrunk."""
   if 'lr_scene' not in config:
-    return (
-      coarse.shrink(full.train, config.shrink),
-      coarse.shrink(full.test, config.shrink),
+    return dataclasses.replace(
+      full,
+      train=coarse.shrink(full.train, config.shrink),
+      test=coarse.shrink(full.test, config.shrink),
     )
   low = resolve.build('scenes', config.lr_scene)
   coarse.check_pair(full, low, config.shrink)
-  return low.train, low.test
+  return low
 
 
 def build_part(kind: str, section: Any, where: str) -> Any:
@@ -247,10 +248,13 @@ def run(config: Any, folder: Any) -> list[dict]:
   rows = all_methods(config)
   rows[main_row(config)].prior.init(prior_key)  # else it fails hours from now
   full = full_scene(config)
-  lr_train, lr_test = low_resolution(config, full)
-  if not len(full.points):
+  low = low_resolution(config, full)
+  lr_train, lr_test = low.train, low.test
+  # What the fine views know of the shape stays out.
+  points, colors = low.points, low.colors
+  if not len(points):
     points, colors = capture.find_points(lr_train)
-    full = dataclasses.replace(full, points=points, colors=colors)
+  full = dataclasses.replace(full, points=points, colors=colors)
   rep = resolve.build('representations', config.representation)
   measure = evaluate.prepare(config.measures, full)
   workdirs.claim_workdir(folder, config.to_dict())

@@ -18,19 +18,32 @@ import jax.numpy as jnp
 import numpy as np
 import tqdm
 
-from sr3d_jax import capture, coarse, files, image, metrics
+from sr3d_jax import (
+  capture,
+  coarse,
+  files,
+  geometry,
+  image,
+  metrics,
+  ordering,
+)
 from sr3d_jax.io import records
 from sr3d_jax.render import render_views
 from sr3d_jax.types import Array, Scene, Views
 
+LEAPS = 1.5  # times the greedy chain, that a film is not long
 BLUR = 4.0  # coarse px; an exposure is seen through it, a lack of detail is not
 
 
 def along_path(scene: Scene) -> Scene:
-  """All views of a capture as training views, in the order of their names."""
+  """All views of a capture as training views, neighbours beside each other.
+
+  That is the order of their names, as of a film, unless a greedy chain of
+  nearest views from the first on is much shorter: photos may leap.
+  """
   names = (*scene.train_names, *scene.test_names)
-  order = np.argsort(np.array(names))
   parts = scene.train, scene.test
+  order = _order(names, np.concatenate([p.cameras.world_to_cam for p in parts]))
 
   def join(*leaves: Array) -> np.ndarray:
     return np.concatenate([np.asarray(x) for x in leaves])[order]
@@ -58,6 +71,20 @@ def along_path(scene: Scene) -> Scene:
     test=capture.pick(views, np.zeros(0, int)),
     test_names=(),
   )
+
+
+def _order(names: tuple[str, ...], poses: np.ndarray) -> np.ndarray:
+  """[V] indices: by name, or by pose where that is a film and names are not."""
+  by_name = np.argsort(np.array(names))
+  eyes = np.asarray(geometry.invert_pose(poses))[by_name, :3, 3]
+  turns = ordering.by_pose(eyes, np.asarray(geometry.scene_center(poses)))
+  chain = ordering.greedy(turns)
+  film = np.trace(turns, offset=1)
+  return by_name[chain] if film > LEAPS * _length(turns, chain) else by_name
+
+
+def _length(turns: np.ndarray, chain: np.ndarray) -> float:
+  return float(turns[chain[:-1], chain[1:]].sum())
 
 
 def make(

@@ -36,6 +36,23 @@ def test_views_come_in_the_order_of_their_names(scene):
       )
 
 
+def test_photos_whose_names_leap_come_beside_their_neighbours(scene):
+  film = vsr_pairs.along_path(scene)
+  leaping = dataclasses.replace(
+    film,
+    train_names=tuple(f'{5 * i % 7}.png' for i in range(7)),
+  )
+  path = vsr_pairs.along_path(leaping)
+  where = np.asarray(path.train.cameras.position)
+  steps = np.linalg.norm(np.diff(where, axis=0), axis=-1)
+  by_name = np.asarray(film.train.cameras.position)[
+    np.argsort(leaping.train_names)
+  ]
+  leaps = np.linalg.norm(np.diff(by_name, axis=0), axis=-1)
+  assert steps.sum() < 0.6 * leaps.sum()
+  assert sorted(path.train_names) == sorted(leaping.train_names)
+
+
 def test_a_pair_holds_the_renders_and_the_photos(scene):
   path = vsr_pairs.along_path(scene)
   seen = []

@@ -189,7 +189,8 @@ def test_coarse_views_come_from_files_where_the_config_says_so(
   monkeypatch.setattr(resolve, 'build', lambda kind, section: low)
   config = ml_collections.ConfigDict({'shrink': 2.0})
   for grey in (0.25, 0.75):
-    train, test = job['low_resolution'](config, full)
+    low_views = job['low_resolution'](config, full)
+    train, test = low_views.train, low_views.test
     assert (len(train.images), len(test.images)) == (8, 2)
     np.testing.assert_allclose(train.images[:, 4, 8], grey, atol=1e-6)
     config.lr_scene = {'name': 'llff'}

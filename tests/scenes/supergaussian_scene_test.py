@@ -98,7 +98,8 @@ def test_the_config_s_coarse_views_are_the_archive_s_own(archive, size, load):
   config.scene.root = config.lr_scene.root = str(archive)
   names = load('super_resolve')
   full = names['full_scene'](config)
-  train, test = names['low_resolution'](config, full)
+  low = names['low_resolution'](config, full)
+  train, test = low.train, low.test
   side = 16 if size == 'smoke' else 64
   assert full.train.images.shape == (9, 4 * side, 4 * side, 3)
   assert train.images.shape == (9, side, side, 3) and len(full.points) == 2
