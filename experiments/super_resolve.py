@@ -331,7 +331,7 @@ def run(config: Any, folder: Any) -> list[dict]:
       row, gaussians, scale=prior.scale, prior_seconds=round(sum(seconds), 1),
       **facts,
     )  # fmt: skip
-    if config.get('clips') and row == main_row(config):
+    if config.get('clips'):
       compare_clips(
         config, folder / 'rows' / row, prior_key, made, rep.gaussians(start),
         gaussians, full, drawing,

@@ -29,6 +29,7 @@ none is a GPU), a seed (`seed1`), and `white`, which puts lego before white.
 docs/results/supergaussian.md has the answers.
 """
 
+import pathlib
 import re
 from typing import NamedTuple
 
@@ -46,6 +47,7 @@ COUNTS = (1000, 4000, 16_000, 64_000)  # splats of e4
 MOTIONS = {'still': 0.0, 'slow': 5.0, 'fast': 30.0}  # degrees, of e12
 SCENES = ('desk', 'spot', 'lego', 'fox', 'fern')
 FLAGS = ('white', 'anchored', 'finetuned')
+FINETUNED = ('tiny', 'tiny_seed1', 'tiny_seed2', 'lpips', 'gan')
 FACES = 500  # of the coarse cow
 
 
@@ -69,7 +71,7 @@ def get_config(arg: str = '') -> ConfigDict:
   config.rows = rows
   config.main = list(rows)[-1]
   config.baselines = tuple(row for row in rows if row != config.main)
-  if words.experiment == 'e7':
+  if words.experiment in ('e2', 'e7'):
     config.clips = 12.0  # frames a second
   if words.experiment == 'e4':
     config.representation.capacity = min(
@@ -117,7 +119,7 @@ def scene_config(words: Words) -> ConfigDict:
     config = splats.get_config(f'{size},video' if size else 'video')
     side = sg.SIZES[size]
     config.scene.update(size=(side, side))
-    config.scene.pop('downscale')
+    del config.scene.downscale
   else:
     config = SCENE_CONFIGS[words.scene](words)
   config.update(
@@ -201,8 +203,9 @@ def row(words: Words, *paths: dict, prior: str = 'video', **changes) -> dict:
 
 
 def _weights(name: str) -> str:
-  """Of a finetuning; the data folder is left by way of its parent."""
-  return f'runs/finetune_vsr/{name}/weights.npz'
+  """Of a finetuning, whose workdir is runs/finetune_vsr/NAME."""
+  root = pathlib.Path(__file__).parents[2] / 'runs' / 'finetune_vsr'
+  return str(root / name / 'weights.npz')
 
 
 CAPTURED = {'name': 'captured'}
@@ -228,7 +231,7 @@ def _finetuned(words: Words) -> dict:
     'pretrained': row(words, CAPTURED),
     **{
       name: row(words, CAPTURED, settings={'weights': _weights(name)})
-      for name in ('tiny', 'lpips', 'gan')
+      for name in FINETUNED
     },
   }
 
