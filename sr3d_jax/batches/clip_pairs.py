@@ -14,6 +14,9 @@ from sr3d_jax import patches
 from sr3d_jax.degrade import shrink_levels
 from sr3d_jax.io import paths, records
 
+AUGMENTATIONS = ('flip_rows', 'flip_columns', 'transpose', 'reverse')
+REVERSE = 3  # the last; the first three are those of `patches.random_turn`
+
 
 def make(
   *,
@@ -27,6 +30,7 @@ def make(
   held_out: Sequence[str] = (),
   num_splats: tuple[float, float] | None = None,
   photo_share: float = 0.0,
+  augment: Sequence[str] = AUGMENTATIONS,
   seed: int = 0,
 ) -> Callable[[int], dict[str, np.ndarray]]:
   """Reads pairs and makes a stream of cuts, flipped, turned and reversed.
@@ -46,6 +50,7 @@ def make(
     num_splats: fewest and most that a coarse scene may have; None: any.
     photo_share: chance that the coarse cut is the fine one, shrunk, as if its
       scene were perfect.
+    augment: some of `AUGMENTATIONS`: what chance does to cuts.
     seed: of all choices.
 
   Returns:
@@ -54,6 +59,12 @@ def make(
   """
   if not 0 <= photo_share <= 1:
     raise ValueError(f'photo_share must lie in [0, 1], got {photo_share}')
+  if set(augment) - set(AUGMENTATIONS):
+    raise ValueError(
+      f'augment must be some of {", ".join(AUGMENTATIONS)}, got '
+      f'{", ".join(augment)}'
+    )
+  wanted = [name in augment for name in AUGMENTATIONS]
   pairs = chosen(read(roots), held_out=held_out, num_splats=num_splats)
   weights = {'': 1.0} if sources is None else sources
   groups = {pattern: [] for pattern, weight in weights.items() if weight > 0}
@@ -85,9 +96,10 @@ def make(
     lr, hr, stride = choices[rng.integers(len(choices))]
     first = rng.integers(len(lr) - (num_frames - 1) * stride)
     frames = first + stride * np.arange(num_frames)
-    frames = frames[::-1] if rng.integers(2) else frames
+    is_reversed = rng.integers(2) and wanted[REVERSE]
+    frames = frames[::-1] if is_reversed else frames
     corner = patches.random_corner(rng, lr.shape[1:], patch)
-    turn = patches.random_turn(rng)
+    turn = tuple(a and b for a, b in zip(patches.random_turn(rng), wanted))
     fine = tuple(scale * start for start in corner)
     lr, hr = (
       np.stack([patches.cut(clip[t], at, side, turn) for t in frames])
