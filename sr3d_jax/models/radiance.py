@@ -23,7 +23,7 @@ from sr3d_jax.numerics import normalize, safe_norm
 from sr3d_jax.types import Array, Camera, Network, Params
 
 DENSITY = 25.0  # of a field whose logit is 1, in half boxes: TensoRF's scale
-LOGIT = -6.0  # at the start: the box takes about a tenth of the light
+LOGIT = -4.0  # at the start: the box takes about half of the light
 PLANE_AXES = ((0, 1), (0, 2), (1, 2))
 LINE_AXES = (2, 1, 0)
 VIEW_DEGREE = 2  # of the harmonics that tell the network of colours its view

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from sr3d_jax import image
 from sr3d_jax.types import Array, Network, VideoNetwork
 
-EPS = 1e-6  # of the Charbonnier error, of colours in [0, 1]
+EPS = 1e-6  # of the Charbonnier error, of colours in [0, 1]: BasicVSR's
 
 
 def learning(
@@ -16,6 +16,7 @@ def learning(
   charbonnier: float = 1.0,
   clean: float = 0.0,
   flow: float = 0.0,
+  eps: float = EPS,
   terms: Sequence[Callable] = (),
 ) -> Network:
   """Makes what `train.run` trains, for batches of `batches.clips`.
@@ -29,6 +30,8 @@ def learning(
     flow: of the mean distance, coarse px, between the flow that is found and
       the true one, where that is known. Without it alignment is learnt from the
       fine clips alone.
+    eps: of the Charbonnier error. Errors far below it count squared, so that
+      what is uncertain becomes its mean; far above it, whose median.
     terms: what else is asked of the enlarged clips, see `video_terms`.
 
   Returns:
@@ -56,7 +59,7 @@ def learning(
       squares = (fine - hr) ** 2
       # A black clip is met exactly by a network that has not learnt yet.
       errors = jnp.maximum(jnp.mean(squares, (1, 2, 3, 4)), EPS**2)
-      scalars['charbonnier'] = jnp.mean(jnp.sqrt(squares + EPS**2))
+      scalars['charbonnier'] = jnp.mean(jnp.sqrt(squares + eps**2) - eps)
       scalars['psnr'] = jnp.mean(-10 * jnp.log10(errors))
       total += charbonnier * scalars['charbonnier']
     if clean:
