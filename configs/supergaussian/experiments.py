@@ -69,7 +69,10 @@ def get_config(arg: str = '') -> ConfigDict:
   config = scene_config(words)
   rows = ROWS[words.experiment](words)
   config.rows = rows
-  config.main = list(rows)[-1]
+  # Not one that may be left out for want of weights.
+  config.main = 'video' if 'video' in rows else list(rows)[-1]
+  if words.experiment in ('e2', 'e5'):
+    config.main = 'pretrained'
   config.baselines = tuple(row for row in rows if row != config.main)
   if words.experiment in ('e2', 'e7'):
     config.clips = 12.0  # frames a second

@@ -12,12 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from sr3d_jax import capture, geometry, raytrace, textures
+from sr3d_jax.io import photographs
 from sr3d_jax.types import Camera, Scene, Views
 
 TINY = dict(width=32, height=24, num_train=5, num_test=2, supersample=1)
 
 LOOK_AT = (-0.08, 0.1, 0.14)  # scene units: the middle of the desk
 FIELD_OF_VIEW = np.radians(44)  # across the width
+PHOTO_SIDE = 1024  # px, of photographs that are textures
 POINT_COARSENESS = 4  # first colours come from views that many times coarser
 
 LETTERS = ('S', 'R', '3', 'D', 'A', 'X')  # toy blocks show S, R and 3 in front
@@ -71,6 +73,7 @@ def make(
   num_points: int = 10_000,
   seed: int = 0,
   turn: float = 0.0,
+  photos: tuple[str, ...] = (),
   background: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> Scene:
   """Ray traces the scene along an arc in front of the desk.
@@ -88,6 +91,8 @@ def make(
     turn: degrees by which what lies on the desk has turned about its middle
       from the first view to the last: a scene that does not stand still. Points
       are those of the first.
+    photos: folders and datasets, see `photographs.read`, whose pictures cover
+      all things in place of their textures; chosen by the seed.
     background: where a ray meets nothing.
 
   Returns:
@@ -99,7 +104,7 @@ def make(
       f'num_train, num_test = {num_train}, {num_test}: at least two training '
       'views are needed, and more of them than of test views, which lie between'
     )
-  world = make_world(seed=seed, background=background)
+  world = make_world(seed=seed, photos=photos, background=background)
   is_test = _interleave(num_train, num_test)
   cameras = arc(num_train + num_test, width=width, height=height)
   angles = np.radians(turn) * np.linspace(0, 1, len(is_test))
@@ -120,10 +125,21 @@ def make(
 
 
 def make_world(
-  *, seed: int = 0, background: tuple[float, float, float] = (0.0, 0.0, 0.0)
+  *,
+  seed: int = 0,
+  photos: tuple[str, ...] = (),
+  background: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> raytrace.World:
   """The solids, their textures and the lamp."""
-  pictures = _pictures(np.random.default_rng(seed))
+  rng = np.random.default_rng(seed)
+  pictures = _pictures(rng)
+  if photos:
+    levels = photographs.read_levels(photos, PHOTO_SIDE)
+    chosen = rng.choice(len(levels), len(pictures), len(levels) < len(pictures))
+    pictures = {
+      name: _cut(rng, levels[i], *picture.shape[:2])
+      for (name, picture), i in zip(pictures.items(), chosen)
+    }
   index = {name: i for i, name in enumerate(pictures)}
   solids = CUBES + BALLS
   centers, halves, yaws, names = zip(*solids)
@@ -292,6 +308,17 @@ def _pictures(rng: np.random.Generator) -> dict[str, np.ndarray]:
   for glyph, color in zip(LETTERS, hues):
     pictures[glyph] = textures.letter((512, 512), glyph=glyph, color=color)
   return pictures
+
+
+def _cut(
+  rng: np.random.Generator, photo: np.ndarray, height: int, width: int
+) -> np.ndarray:
+  """As much of a photograph as has the proportions of height and width."""
+  ratio = min(photo.shape[0] / height, photo.shape[1] / width)
+  rows, columns = (max(1, int(ratio * side)) for side in (height, width))
+  top = rng.integers(photo.shape[0] - rows + 1)
+  left = rng.integers(photo.shape[1] - columns + 1)
+  return photo[top : top + rows, left : left + columns]
 
 
 def _face_names(name: str | tuple[str, ...]) -> tuple[str, ...]:

@@ -48,6 +48,32 @@ def test_a_batch_depends_on_seed_and_step_alone(folder):
   assert not np.array_equal(stream(3)['hr'], _make(folder, seed=1)(3)['hr'])
 
 
+@pytest.mark.parametrize(
+  'augment, turned, reversed_',
+  [
+    ((), False, False),
+    (('reverse',), False, True),
+    (('transpose',), True, False),
+  ],
+)
+def test_chance_does_to_cuts_what_it_is_allowed_to(
+  folder, augment, turned, reversed_
+):
+  lr = _make(folder, batch_size=64, augment=augment)(0)['lr']
+  rows, columns = lr[..., 1], lr[..., 2]
+  upright = np.ptp(rows, axis=-1).max(axis=(1, 2)) == 0
+  assert np.all(upright | (np.ptp(columns, axis=-1).max(axis=(1, 2)) == 0))
+  assert np.any(~upright) == turned
+  # Nothing is mirrored: both grow from the first pixel on.
+  assert np.all(lr[:, 0, -1, -1, 1] > lr[:, 0, 0, 0, 1])
+  assert np.any(lr[:, 1, 0, 0, 0] < lr[:, 0, 0, 0, 0]) == reversed_
+
+
+def test_an_augmentation_that_is_not_known_is_told(folder):
+  with pytest.raises(ValueError, match=r'some of flip_rows, .*got spin'):
+    _make(folder, augment=('spin',))
+
+
 @pytest.fixture(scope='module')
 def named(tmp_path_factory):
   """Pairs of two desks and a fox; each clip is of one grey level."""

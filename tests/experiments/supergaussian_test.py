@@ -43,6 +43,7 @@ def test_every_row_of_an_experiment_can_be_made(methods, name, size):
   config = experiments.get_config(f'{name},{size}')
   made = methods(config)
   assert set(made) == set(config.rows) and list(made)[-1] == config.main
+  assert 'weights' not in config.rows[config.main].settings
   assert {method.prior.scale for method in made.values()} == {4.0}
   assert all(method.paths for method in made.values())
 

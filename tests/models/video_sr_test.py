@@ -56,6 +56,19 @@ def test_each_weight_counts_its_own_error():
   assert total == pytest.approx(float(parts), rel=1e-5)
 
 
+def test_small_errors_count_squared_and_large_ones_as_they_are():
+  """sqrt(d² + e²) - e is d² / 2e where d is small, |d| - e where large."""
+  values = [
+    float(_loss({'b': 0.0}, charbonnier=1.0, eps=eps)[0])
+    for eps in (1e-6, 10.0)
+  ]
+  batch = _batch()
+  smooth = jnp.repeat(jnp.repeat(batch['lr'], 4, axis=-3), 4, axis=-2)
+  gap = smooth - batch['hr']
+  assert values[0] == pytest.approx(float(jnp.mean(jnp.abs(gap))), rel=1e-4)
+  assert values[1] == pytest.approx(float(jnp.mean(gap**2)) / 20, rel=1e-2)
+
+
 def test_unknown_flow_teaches_nothing_and_spoils_nothing():
   network = video_sr.learning(_toy(), flow=1.0)
   grads = jax.grad(lambda p, b: network.loss(p, None, b)[0])

@@ -170,3 +170,23 @@ def test_only_the_first_of_moving_views_is_as_of_a_still_scene():
   moving = procedural.make(**procedural.TINY, num_points=10, turn=20.0)
   np.testing.assert_array_equal(still.train.images[0], moving.train.images[0])
   assert np.abs(still.train.images[-1] - moving.train.images[-1]).max() > 0.1
+
+
+def test_photographs_take_the_place_of_all_textures(photos):
+  plain = procedural.make_world(seed=3)
+  world = procedural.make_world(seed=3, photos=(str(photos),))
+  again = procedural.make_world(seed=3, photos=(str(photos),))
+  assert world.textures.shape == plain.textures.shape
+  np.testing.assert_array_equal(world.textures, again.textures)
+  # Of these photographs green grows downwards, blue to the right.
+  texture = np.asarray(world.textures, np.float32)
+  green, blue = texture[..., 1], texture[..., 2]
+  assert np.all(green[:, -1].mean(-1) > green[:, 0].mean(-1))
+  assert np.all(blue[:, :, -1].mean(-1) > blue[:, :, 0].mean(-1))
+
+
+def test_a_texture_is_cut_in_the_proportions_of_what_it_covers():
+  photo = np.arange(60 * 80 * 3, dtype=np.uint8).reshape(60, 80, 3)
+  rng = np.random.default_rng(0)
+  assert procedural._cut(rng, photo, 100, 400).shape == (20, 80, 3)
+  assert procedural._cut(rng, photo, 300, 100).shape == (60, 20, 3)
