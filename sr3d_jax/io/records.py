@@ -6,6 +6,7 @@ read both formats.
 
 import io
 import json
+import threading
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,6 +18,9 @@ import numpy as np
 from sr3d_jax.files import replacing
 
 META = 'meta'
+# NumPy parses the header of an array as Python, which in 3.11 two threads must
+# not do at once (CPython issue 106905); grain reads in many.
+_PARSING = threading.Lock()
 # What a damaged record provokes, in Riegeli or in NumPy.
 _MALFORMED = (
   RuntimeError, ValueError, OSError, EOFError, LookupError, zipfile.BadZipFile,
@@ -82,6 +86,6 @@ def _pack(record: Mapping[str, Any]) -> bytes:
 
 
 def _unpack(data: bytes) -> dict[str, Any]:
-  with np.load(io.BytesIO(data), allow_pickle=False) as file:
+  with _PARSING, np.load(io.BytesIO(data), allow_pickle=False) as file:
     arrays = {name: file[name] for name in file.files}
   return arrays | {META: json.loads(str(arrays[META]))}
