@@ -7,8 +7,9 @@ Seconds: no scene is made anew. Runs are looked for in runs/supergaussian of the
 checkout, or in the folder that the argument names
 (`configs/tables/supergaussian.py:$PWD/elsewhere`):
 
-    lego_cpu     lego of the data folder, 100 to 400 px, not the 200 to 800 px
+    e8_lego      lego of the data folder, 100 to 400 px, not the 200 to 800 px
                  of the published table, since its training views are 400 px
+    e8_fox       the fox, at 270 x 480
     archive_*    scenes of the released test archive, one a folder, of
                  configs/scenes/supergaussian.py
     mvimgnet_*   objects of MVImgNet with every eighth photo held out, of
@@ -22,8 +23,9 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from configs.scenes import lego, mvimgnet
+from configs.scenes import mvimgnet
 from configs.scenes import supergaussian as archive
+from configs.supergaussian import experiments
 from configs.tables import published_video
 
 FOLDER = Path(__file__).resolve().parents[2] / 'runs' / 'supergaussian'
@@ -47,6 +49,8 @@ FIDELITY = (
   ('ssim', 'SSIM', 4),
   ('lpips_vgg', 'LPIPS, VGG', 4),
 )
+SIMILARITY = (('gmsd', 'GMSD', 4), ('haarpsi', 'HaarPSI', 4))
+ORDERED = ('lego', 'fox')  # scenes of e8 that are gathered
 OURS = (
   ('lr_psnr', 'LR-PSNR', 2),
   ('consistency', 'consistency, dB', 2),
@@ -69,7 +73,11 @@ def get_config(arg: str = '') -> ConfigDict:
       'title': 'Video super-resolution of 3D, four times finer',
       'reference': 'bicubic',
       'rows': _rows(),
-      'runs': (_lego(folder), *runs['archive'], *runs['mvimgnet']),
+      'runs': (
+        *(_orders(scene, folder) for scene in ORDERED),
+        *runs['archive'],
+        *runs['mvimgnet'],
+      ),
       'tables': (
         _table(
           'mvimgnet',
@@ -111,12 +119,15 @@ def get_config(arg: str = '') -> ConfigDict:
           ),
           published_video.OBJECTS,
         ),
-        _table(
-          'lego_cpu',
-          'lego, 100 x 100 to 400 x 400, the preset for two cores',
-          'Of another size than published.',
-          _columns(('lego_cpu',), (*FIDELITY, *PERCEPTION[1:2], *OURS)),
-          (),
+        *(
+          _table(
+            f'{scene}_cpu',
+            f'{scene}: renders or photos, in which order? For two cores',
+            'Of another size than published.',
+            _columns((f'{scene}_cpu',), (*FIDELITY, *SIMILARITY, *OURS)),
+            (),
+          )
+          for scene in ORDERED
         ),
         _table(
           'ordering',
@@ -167,6 +178,14 @@ def _rows() -> tuple:
     'own+anchor': 'own prior, anchored fit',
     'video': 'video network, fit',
     'video+anchor': 'video network, anchored fit',
+    'rendered_path': 'renders along a smooth path, video network, fit',
+    'rendered': "renders at the photos' poses, video network, fit",
+    'frames': 'photos, video network frame by frame, fit',
+    'shuffled': 'photos, shuffled, video network, fit',
+    'pose': 'photos by pose, video network, fit',
+    'features': 'photos by features, video network, fit',
+    'adaptive': 'photos in adaptive chains, video network, fit',
+    'both': 'photos by pose and a smooth path, video network, fit',
     'hr_fit': 'HR photos (bound)',
   }
   return tuple(
@@ -175,12 +194,12 @@ def _rows() -> tuple:
   )
 
 
-def _lego(folder: Path) -> dict:
-  """The run of lego, what it must be, and how it is made."""
-  config = lego.get_config('cpu')
-  place = str(folder / 'lego_cpu')
+def _orders(scene: str, folder: Path) -> dict:
+  """The run of e8 on a scene, what it must be, and how it is made."""
+  config = experiments.get_config(f'e8,{scene},cpu')
+  place = str(folder / f'e8_{scene}')
   return {
-    'scene': 'lego_cpu',
+    'scene': f'{scene}_cpu',
     'variant': '',
     'folder': place,
     'expected': {
@@ -189,10 +208,9 @@ def _lego(folder: Path) -> dict:
       'scene': {'size': config.scene.size},
       'fit': {'num_steps': config.fit.num_steps},
     },
-    'rows': ('lr_fit', 'bicubic', 'own+anchor', 'hr_fit'),
+    'rows': ('lr_fit', *config.rows, 'hr_fit'),
     'command': 'python -m experiments.super_resolve '
-    '--config=configs/scenes/lego.py:cpu --config.bound=True '
-    f'--workdir={place}',
+    f'--config={config.source}:e8,{scene},cpu --workdir={place}',
   }
 
 

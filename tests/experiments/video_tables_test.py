@@ -50,7 +50,7 @@ def test_published_rows_stand_alone(run_scenes, tmp_path, capsys):
     'of SuperGaussian [P] |'
   ) in text
   told = capsys.readouterr().out
-  for name in ('lego_cpu', 'archive_NAME', 'mvimgnet_NAME'):
+  for name in ('e8_lego', 'e8_fox', 'archive_NAME', 'mvimgnet_NAME'):
     assert f'{name} is not there: python -m experiments.super_resolve' in told
 
 
