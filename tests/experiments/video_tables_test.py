@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from configs.scenes import lego
+from configs.supergaussian import experiments
 from configs.tables import published3d, published_video, supergaussian
 from sr3d_jax import scene_standings
 
@@ -137,12 +137,13 @@ def test_the_tables_of_two_papers_quote_the_same_figures(name):
       assert found is None or found == pytest.approx(value, abs=0.00051)
 
 
-def test_the_command_of_lego_makes_its_rows(load):
-  config = lego.get_config('cpu')
-  run = CONFIG.runs[0]
-  assert ':cpu --config.bound=True --workdir=' in run['command']
+@pytest.mark.parametrize('index, scene', enumerate(supergaussian.ORDERED))
+def test_the_command_of_a_run_makes_its_rows(load, index, scene):
+  config = experiments.get_config(f'e8,{scene},cpu')
+  run = CONFIG.runs[index]
+  assert f':e8,{scene},cpu --workdir=' in run['command']
   made = load('super_resolve')['all_methods'](config)
-  assert {'lr_fit', *made, 'hr_fit'} == set(run['rows'])
-  assert run['expected']['scene']['size'] == config.scene.size == (400, 400)
+  assert {'lr_fit', *made, 'hr_fit'} == set(run['rows']) and config.bound
+  assert run['expected']['scene']['size'] == config.scene.size
   labelled = {row['name'] for row in CONFIG.rows}
   assert set(run['rows']) <= labelled
