@@ -207,7 +207,7 @@ def row(words: Words, *paths: dict, prior: str = 'video', **changes) -> dict:
 
 def _weights(name: str) -> str:
   """Of a finetuning, whose workdir is runs/finetune_vsr/NAME."""
-  root = pathlib.Path(__file__).parents[2] / 'runs' / 'finetune_vsr'
+  root = pathlib.Path(__file__).resolve().parents[2] / 'runs/finetune_vsr'
   return str(root / name / 'weights.npz')
 
 

@@ -1,6 +1,7 @@
 """SuperGaussian's runs: all can be built, and each runs but for its fits."""
 
 import json
+import pathlib
 
 import jax
 import numpy as np
@@ -68,6 +69,7 @@ def test_words_choose_one_thing_each():
   assert anchored.anchor_weight == 0.6
   tuned = experiments.get_config('e8,finetuned').rows.pose.settings.weights
   assert tuned.endswith('runs/finetune_vsr/tiny/weights.npz')
+  assert pathlib.Path(tuned).is_absolute()
 
 
 @pytest.mark.parametrize(
