@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import pytest
 
 from configs.sweeps import gaussiansr
-from sr3d_jax import fields, kernel_bank, train, validate
+from sr3d_jax import fields, kernel_bank, prefetch, train, validate
 from sr3d_jax.models import gaussian_design
 from sr3d_jax.priors import continuous
 from sr3d_jax.types import Queries
@@ -139,7 +139,7 @@ def test_a_sweep_goes_on_where_it_was_killed(load, config, tmp_path):
     return batch
 
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(sweep['prefetch'], 'ahead', watched)
+    patch.setattr(prefetch, 'ahead', watched)
     with pytest.raises(KeyboardInterrupt):
       run(config, folder)
     assert asked == [(0, 0), (0, 1), (1, 0)]

@@ -117,8 +117,13 @@ def test_what_makes_no_scene_is_told(keys, told, tmp_path):
     'wide': {'network': {**kept.network, 'resolution': 3}},
     'odd': {'network': {**kept.network, 'sigma': 3}},
     'empty': {
-      'arrays': {**kept.arrays, 'planes': 0 * kept.arrays['planes']}
-      | {'coarse': kept.arrays['coarse'] - 20}
+      # Logits are sums of products of both: below nothing everywhere.
+      'arrays': {
+        **kept.arrays,
+        'planes': 0 * kept.arrays['planes'] - 2,
+        'lines': 0 * kept.arrays['lines'] + 2,
+        'coarse': kept.arrays['coarse'] - 20,
+      }
     },
     'bent': {
       'cameras': type(kept.cameras)(
