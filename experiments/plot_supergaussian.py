@@ -15,6 +15,7 @@ from typing import Any
 from absl import flags
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from ml_collections import config_flags
 
 from sr3d_jax import cli
@@ -45,7 +46,7 @@ def draw_paths(axes: Axes, root: Path, section: Any) -> None:
   axes.axhline(rows['lr_fit']['psnr'], color='grey', lw=0.8, ls='--')
   axes.set(
     xlabel='surface seen three times or more', ylabel='PSNR, dB',
-    title='Paths (E3); dashed: LR fit',
+    title='Paths (E3); dashed: coarse fit',
   )  # fmt: skip
 
 
@@ -76,6 +77,7 @@ def draw_stages(axes: Axes, root: Path, section: Any) -> None:
       )
   axes.set_xscale('log')
   axes.set_yscale('log')
+  axes.xaxis.set_minor_formatter(NullFormatter())
   axes.set(
     xlabel='warping error', ylabel='sharpness, of the truth',
     title='Coarse, enlarged, lifted (E7)',

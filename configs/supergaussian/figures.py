@@ -14,7 +14,7 @@ def get_config(arg: str = '') -> ConfigDict:
       'counts': {
         'run': 'e4_desk_n{}',
         'counts': (1000, 4000, 16_000, 64_000),
-        'rows': ('lr_fit', 'bicubic', 'video', 'tiny'),
+        'rows': ('lr_fit', 'bicubic', 'video'),
       },
       'stages': {
         'runs': ('e7_desk', 'e7_desk', 'e7_fox'),

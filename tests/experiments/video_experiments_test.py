@@ -1,0 +1,78 @@
+"""Films are measured, and finished runs are drawn."""
+
+import json
+
+import numpy as np
+import pytest
+
+from configs.eval import vid4
+from configs.supergaussian import figures
+from sr3d_jax.io import images
+from sr3d_jax.priors import video
+
+
+@pytest.fixture
+def films(tmp_path):
+  """Two films of three frames, 34 x 50 px, of which x4 leaves 32 x 48."""
+  rng = np.random.default_rng(0)
+  for name in ('calendar', 'city'):
+    for t in range(3):
+      picture = rng.uniform(0.2, 0.8, (34, 50, 3))
+      images.save(tmp_path / name / f'{t}.png', picture)
+  return tuple(str(tmp_path / name) for name in ('calendar', 'city'))
+
+
+def _untrained(films):
+  config = vid4.get_config()
+  config.films = films
+  for row in ('frame by frame', 'clip'):
+    config.rows[row].update(weights='untrained', sizes=video.TINY['sizes'])
+  return config
+
+
+def test_a_film_is_measured_whole_and_frame_by_frame(load, films, tmp_path):
+  rows = load('evaluate_clips')['run'](_untrained(films), tmp_path / 'run')
+  assert [row['row'] for row in rows[:3]] == [
+    'bicubic',
+    'frame by frame',
+    'clip',
+  ]
+  assert [row['film'] for row in rows] == 3 * ['calendar'] + 3 * ['city']
+  assert all(np.isfinite(row['psnr_y']) and row['frames'] == 3 for row in rows)
+  assert rows[1]['psnr_y'] != rows[2]['psnr_y']  # neighbours are seen
+  assert rows[0]['psnr_y'] != rows[0]['psnr_y_inside']
+  assert json.loads((tmp_path / 'run/results.json').read_text()) == rows
+  assert (tmp_path / 'run/city_frame_by_frame.mp4').stat().st_size > 500
+
+
+def test_a_film_of_one_frame_is_told(load, tmp_path):
+  images.save(tmp_path / 'one' / '0.png', np.full((32, 32, 3), 0.5))
+  with pytest.raises(ValueError, match='one has 1 frame, a film has two'):
+    load('evaluate_clips')['run'](
+      _untrained((str(tmp_path / 'one'),)), tmp_path / 'run'
+    )
+
+
+def _finished(folder, **facts):
+  folder.mkdir(parents=True)
+  rows = [
+    {'name': name, 'psnr': 20.0 + i, **facts}
+    for i, name in enumerate(('lr_fit', 'bicubic', 'video'))
+  ]
+  (folder / 'results.json').write_text(json.dumps(rows))
+
+
+def test_panels_whose_runs_are_there_are_drawn(load, tmp_path, capsys):
+  config = figures.get_config()
+  config.root = str(tmp_path)
+  run = load('plot_supergaussian')['run']
+  with pytest.raises(ValueError, match='no run of any panel lies in'):
+    run(config, tmp_path / 'out')
+  _finished(tmp_path / 'e3_desk', coverage=0.9)
+  for count in config.counts.counts:
+    _finished(tmp_path / f'e4_desk_n{count}')
+  picture = images.load(run(config, tmp_path / 'out'))
+  assert picture.shape[1] > 1000 and np.std(picture) > 0.05
+  told = capsys.readouterr().out
+  assert told.count("'stages' is left out, there is no") == 2
+  assert told.count("'counts' is left out") == 1
