@@ -78,7 +78,7 @@ def get_config(arg: str = 'tiny') -> ConfigDict:
         'max_side': 1024,
         'seed': 0,
       },
-      'loss': {'charbonnier': 1.0, 'clean': 0.0, 'flow': 0.02},
+      'loss': {'charbonnier': 1.0, 'clean': 0.0, 'flow': 0.02, 'eps': 1e-6},
       'optimizer': {
         'learning_rate': learning_rate,
         'num_steps': num_steps,

@@ -66,6 +66,7 @@ def get_config(arg: str = 'a') -> ConfigDict:
         'charbonnier': 10.0,
         'clean': 1.0,
         'flow': 0.0,
+        'eps': 1e-6,
         'temporal': 0.0,
       },
       'perceptual': {

@@ -3,8 +3,9 @@
     python -m experiments.make_vsr_pairs --config=configs/vsr_pairs/tiny.py \
         --workdir=runs/vsr_pairs
 
-`captures` adds two training captures, whose photos were not taken as a film:
-their neighbours leap. `smoke` makes one small pair in a minute.
+`captures` adds what is below the data folder: desks that are covered with
+photographs, and two training captures, whose photos were not taken as a film
+and are put in order. `smoke` makes one small pair in a minute.
 """
 
 from ml_collections import ConfigDict
@@ -12,6 +13,7 @@ from ml_collections import ConfigDict
 from configs.base import base, for_few_steps
 
 SEEDS = tuple(range(1, 7))  # the quickstart's desk has seed 0
+PHOTO_SEEDS = tuple(range(20, 32))
 
 
 def get_config(arg: str = '') -> ConfigDict:
@@ -55,6 +57,13 @@ def get_config(arg: str = '') -> ConfigDict:
     config.drawn = {'num_splats': (500,), 'num_steps': (20,)}
     config.fitting.update(chunk=10)
   elif arg == 'captures':
+    for seed in PHOTO_SEEDS:
+      config.sources[f'photo{seed}'] = {
+        **config.sources.desk1,
+        'seed': seed,
+        'num_train': 20,
+        'photos': ('train/images/bsds200',),
+      }
     for name, size in (('monstree', (240, 180)), ('maryrose', (248, 248))):
       config.sources[name] = {
         'name': 'transforms_json',
