@@ -50,6 +50,9 @@ def test_what_was_not_understood_is_left_out_and_told(load, tmp_path, capsys):
 
 def test_words_are_known():
   assert len(tiny.get_config().sources) == len(tiny.SEEDS)
-  assert len(tiny.get_config('captures').sources) == len(tiny.SEEDS) + 2
+  more = tiny.get_config('captures').sources
+  covered = [name for name in more if more[name].get('photos')]
+  assert len(covered) == len(tiny.PHOTO_SEEDS)
+  assert len(more) == len(tiny.SEEDS) + len(covered) + 2
   with pytest.raises(ValueError, match='captures or smoke, got'):
     tiny.get_config('cpu')
