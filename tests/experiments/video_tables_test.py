@@ -137,7 +137,7 @@ def test_the_tables_of_two_papers_quote_the_same_figures(name):
       assert found is None or found == pytest.approx(value, abs=0.00051)
 
 
-@pytest.mark.parametrize('index, scene', enumerate(supergaussian.ORDERED))
+@pytest.mark.parametrize('index, scene', list(enumerate(supergaussian.ORDERED)))
 def test_the_command_of_a_run_makes_its_rows(load, index, scene):
   config = experiments.get_config(f'e8,{scene},cpu')
   run = CONFIG.runs[index]
