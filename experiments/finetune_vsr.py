@@ -25,7 +25,6 @@ import optax
 from absl import flags
 from ml_collections import config_flags
 
-import sr3d_jax
 from sr3d_jax import (
   capture,
   cli,
@@ -50,10 +49,10 @@ from sr3d_jax.models import (
   video_sr,
   video_terms,
 )
+from sr3d_jax.priors import video
 from sr3d_jax.render import render_views
 from sr3d_jax.types import Network, Params, VideoNetwork, Views, one_shot
 
-SHIPPED = Path(sr3d_jax.__file__).parent / 'weights' / 'basicvsr.npz'
 PARTS = 'generator', 'discriminator'
 
 _CONFIG = config_flags.DEFINE_config_file('config', lock_config=True)
@@ -64,7 +63,11 @@ def start_file(config: Any) -> Path | None:
   """The weights that training starts from; None: from scratch."""
   if not config.start:
     return None
-  return SHIPPED if config.start == 'shipped' else paths.data_path(config.start)
+  return (
+    video.SHIPPED
+    if config.start == 'shipped'
+    else paths.data_path(config.start)
+  )
 
 
 def perceptual_distance(config: Any) -> Callable | None:

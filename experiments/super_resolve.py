@@ -30,6 +30,7 @@ from sr3d_jax import (
   consolidate,
   coverage,
   evaluate,
+  hosts,
   inputs,
   methods,
   resolve,
@@ -199,34 +200,33 @@ def along_paths(
 
 
 def compare_clips(
-  config: Any,
   folder: Path,
+  rate: float,
   key: Any,
-  made: methods.Method,
-  start: Gaussians,
-  lifted: Gaussians,
+  prior: SRPrior,
+  prior_params: Any,
+  scenes: tuple[Gaussians, Gaussians],
   scene: Scene,
   drawing: dict[str, Any],
 ) -> None:
   """Writes what became of a row's films: clips.json, and them side by side.
 
-  `captured` goes along the training views, `novel` along the held-out ones.
+  `captured` goes along the training views, `novel` along the held-out ones;
+  `scenes` are the coarse one and the lifted one, `rate` frames a second.
   """
-  prior = made.prior
-  params = prior.init(key)
+  start, lifted = scenes
   scores = {}
   for name, truth in (('captured', scene.train), ('novel', scene.test)):
     if len(truth.images) < 2:
       continue
     films = clip_scores.stages(
-      key, prior, params, start, lifted, truth, drawing
+      key, prior, prior_params, start, lifted, truth, drawing
     )
     align = clip_scores.depth_alignment(lifted, truth, drawing)
     scores[name] = clip_scores.measure(films, align)
     shown = np.concatenate([films[x] for x in clip_scores.STAGES], axis=-2)
-    film = folder / f'{name}.mp4'
-    film.parent.mkdir(parents=True, exist_ok=True)
-    video.save(film, shown, config.clips)
+    folder.mkdir(parents=True, exist_ok=True)
+    video.save(folder / f'{name}.mp4', shown, rate)
   workdirs.write_json(folder / 'clips.json', scores)
 
 
@@ -327,15 +327,16 @@ def run(config: Any, folder: Any) -> list[dict]:
       trust=made.trust and functools.partial(made.trust, drawing=drawing),
     )  # fmt: skip
     gaussians = made.representation.gaussians(params)
+    if config.get('clips') and hosts.is_first():
+      # Before the row counts as finished: a run that is killed goes on here.
+      compare_clips(
+        folder / 'rows' / row, config.clips, prior_key, made.prior,
+        prior_params, (rep.gaussians(start), gaussians), full, drawing,
+      )  # fmt: skip
     table.add(
       row, gaussians, scale=prior.scale, prior_seconds=round(sum(seconds), 1),
       **facts,
     )  # fmt: skip
-    if config.get('clips'):
-      compare_clips(
-        config, folder / 'rows' / row, prior_key, made, rep.gaussians(start),
-        gaussians, full, drawing,
-      )  # fmt: skip
 
   if config.bound and config.shrink > 1 and not table.has('hr_fit'):
     options = config.fit.to_dict()

@@ -34,8 +34,7 @@ def score(
   Returns:
     'psnr' dB; 'sharpness' over that of the truth; 'warping' and
     'warping_gap', `temporal.warping_error` and `referenced_error`, where
-    neighbours share anything; with a distance 'lpips', and 'tlpips', the mean
-    difference of the distances between neighbours in either clip, times 100.
+    neighbours share anything; with a distance 'lpips' and `temporal.tlpips`.
   """
   if fine.shape != hr.shape or len(fine) < 2:
     raise ValueError(
@@ -55,8 +54,9 @@ def score(
     scores['warping_gap'] = temporal.referenced_error(errors, truth)
   if distance is not None:
     scores['lpips'] = jnp.mean(distance(fine, hr))
-    steps = distance(fine[1:], fine[:-1]) - distance(hr[1:], hr[:-1])
-    scores['tlpips'] = 100 * jnp.mean(jnp.abs(steps))
+    scores['tlpips'] = temporal.tlpips(
+      fine, hr, lambda a, b: distance(a[None], b[None])[0]
+    )
   return {name: float(value) for name, value in scores.items()}
 
 

@@ -15,12 +15,24 @@ this reader a name becomes a record of ours, and a call fills that record in.
 import collections
 import pickle
 import re
+import struct
 import sys
 from typing import Any, BinaryIO, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
+# What a damaged or hostile pickle provokes in the reader.
+MALFORMED = (
+  pickle.UnpicklingError,
+  struct.error,
+  ArithmeticError,
+  AttributeError,
+  EOFError,
+  LookupError,
+  RecursionError,
+  TypeError,
+)
 DTYPES = {
   'DoubleStorage': np.dtype('<f8'),
   'FloatStorage': np.dtype('<f4'),

@@ -10,7 +10,6 @@ stream of pickles before it.
 import io
 import math
 import mmap
-import pickle
 import re
 import struct
 import zipfile
@@ -21,24 +20,20 @@ from typing import Any
 
 import numpy as np
 
-from sr3d_jax.io.pickles import DTYPES, Inert, Storage, Tensor, Unpickler
+from sr3d_jax.io.pickles import (
+  DTYPES,
+  MALFORMED,
+  Inert,
+  Storage,
+  Tensor,
+  Unpickler,
+)
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
 _NEITHER = 'neither a zip archive nor a legacy PyTorch file'
 
-# What a damaged or hostile pickle provokes in the reader.
-_MALFORMED = (
-  pickle.UnpicklingError,
-  zipfile.BadZipFile,
-  struct.error,
-  ArithmeticError,
-  AttributeError,
-  EOFError,
-  LookupError,
-  RecursionError,
-  TypeError,
-)
+_MALFORMED = (*MALFORMED, zipfile.BadZipFile)
 _ZIP_MARK = b'PK\3\4'
 _ZIP_HEADER = struct.Struct('<4s22xHH')  # of an entry: mark, two lengths
 

@@ -9,28 +9,15 @@ run anything are refused wherever they stand.
 
 import math
 import os
-import pickle
 import re
-import struct
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from sr3d_jax.io.pickles import Inert, Unpickler
+from sr3d_jax.io.pickles import MALFORMED, Inert, Unpickler
 
 _NUMBERS = re.compile(r'[<>=|]?([biuf][1248]|[?])')
-# What a damaged or hostile pickle provokes in the reader.
-_MALFORMED = (
-  pickle.UnpicklingError,
-  struct.error,
-  ArithmeticError,
-  AttributeError,
-  EOFError,
-  LookupError,
-  RecursionError,
-  TypeError,
-)
 
 
 class Record(tuple):
@@ -64,7 +51,7 @@ def load(path: str | os.PathLike) -> Any:
       return _plain(_TupleUnpickler(file).load())
   except FileNotFoundError:
     raise
-  except (ValueError, *_MALFORMED) as error:
+  except (ValueError, *MALFORMED) as error:
     raise ValueError(
       f'{path} is no whole pickle of arrays and named tuples: '
       f'{str(error) or type(error).__name__}'

@@ -18,7 +18,6 @@ import numpy as np
 from sr3d_jax import color_fix as color_fix_lib
 from sr3d_jax import geometry, image, ordering
 from sr3d_jax.io import bundles, paths
-from sr3d_jax.io import weights as weight_files
 from sr3d_jax.models import basicvsr
 from sr3d_jax.models.blocks import check_scale
 from sr3d_jax.types import Array, Camera, Params, SRPrior, Views
@@ -126,9 +125,7 @@ def _load(weights: str, init: Callable, key: Array) -> Params:
   if weights == 'untrained':
     return init(key)
   file = SHIPPED if weights == 'shipped' else paths.data_path(weights)
-  if Path(file).suffix != '.safetensors':
-    return weight_files.restore(file, init)
-  return bundles.params(bundles.load(file), 'network', init)
+  return bundles.restore(file, init)
 
 
 def arranged(

@@ -5,7 +5,6 @@ ask how bad an input may be and still be made finer.
 """
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from sr3d_jax import capture, geometry, rays, trajectories
@@ -16,7 +15,6 @@ from sr3d_jax.types import Array, Camera, Scene, Views
 TINY = {'num_views': 7, 'num_test': 2, 'size': (24, 18)}
 
 PATHS = ('orbit', 'sinusoid', 'spiral')
-WIDEST_GAP = np.radians(60)  # between cameras that go all the way round
 OBSERVED = (0.1, 0.9)  # quantiles of the elevations that a spiral winds between
 OPAQUE = 0.5  # alpha from which a ray is taken to have met something
 
@@ -65,9 +63,9 @@ def make(
   cameras = nerf.cameras
   for i, pose in enumerate(cameras.world_to_cam):
     capture.check_pose(pose, f'camera {i} of {file.name}')
-  azimuths, elevations = _around(cameras.world_to_cam)
+  elevations = _elevations(cameras.world_to_cam)
   if closed is None:
-    closed = _goes_round(azimuths)
+    closed = trajectories.goes_round(cameras)
   cameras = (
     cameras.at_size(*size) if size else cameras.at_scale(1 / (downscale or 1))
   )
@@ -117,22 +115,13 @@ def _check(num_views, num_test, path, size, downscale) -> None:
     )
 
 
-def _around(world_to_cam: Array) -> tuple[np.ndarray, np.ndarray]:
-  """Azimuths and elevations [V] of cameras [V, 4, 4] around what they see."""
+def _elevations(world_to_cam: Array) -> np.ndarray:
+  """Elevations [V] of cameras [V, 4, 4] above what they see, radians."""
   up = geometry.up_direction(world_to_cam)
-  east = geometry.perpendicular(up)
-  axes = jnp.stack([east, jnp.cross(up, east), up])
   eyes = geometry.invert_pose(world_to_cam)[:, :3, 3]
-  offsets = eyes - geometry.scene_center(world_to_cam)
-  x, y, z = np.einsum('ij,vj->iv', axes, offsets)
-  return np.arctan2(y, x), np.arctan2(z, np.hypot(x, y))
-
-
-def _goes_round(azimuths: np.ndarray) -> bool:
-  """Whether no gap between azimuths [V] is wide."""
-  sorted_ones = np.sort(azimuths)
-  gaps = np.diff(sorted_ones, append=sorted_ones[0] + 2 * np.pi)
-  return bool(gaps.max() < WIDEST_GAP)
+  offsets = np.asarray(eyes - geometry.scene_center(world_to_cam))
+  height = offsets @ np.asarray(up)
+  return np.arcsin(height / np.linalg.norm(offsets, axis=-1))
 
 
 def _points(

@@ -126,6 +126,29 @@ def test_an_experiment_runs_on_the_desk(run, tmp_path, name):
     assert (tmp_path / 'rows/video/captured.mp4').stat().st_size > 1000
 
 
+def test_a_run_that_is_killed_at_its_films_makes_them_when_it_goes_on(
+  run, tmp_path
+):
+  whole, _ = run
+  config = experiments.get_config('e7,smoke')
+  config.measures = ('psnr',)
+
+  def killed(*args):
+    raise KeyboardInterrupt
+
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setitem(whole.__globals__, 'compare_clips', killed)
+    with pytest.raises(KeyboardInterrupt):
+      whole(config, tmp_path)
+  rows = json.loads((tmp_path / 'results.json').read_text())
+  assert [row['name'] for row in rows] == ['lr_fit']
+  made = []
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setitem(whole.__globals__, 'compare_clips', lambda *x: made.append(x))
+    whole(config, tmp_path)
+  assert len(made) == 1
+
+
 def test_splats_of_an_earlier_run_are_made_finer_again(run, tmp_path):
   whole, fits = run
   scene = procedural.make(**procedural.TINY, num_points=300)
