@@ -47,6 +47,7 @@ def base(source: str, prior: str) -> ConfigDict:
       source=source,
       seed=0,
       shrink=4.0,
+      softness=0.0,  # of the coarse photos, coarse px; see sr3d_jax/coarse.py
       scene=dict(),
       representation=dict(
         name='gaussians', capacity=300_000, sh_degree=2, growth=1.05

@@ -195,7 +195,7 @@ def lift(
   the scene fitted to that: by the network, and by bicubic beside it.
   """
   scene = resolve.build('scenes', section)
-  low = coarse.shrink(scene.train, scale)
+  low = coarse.shrink(scene.train, scale, config.softness)
   if not len(scene.points):
     points, colors = capture.find_points(low)
     scene = dataclasses.replace(scene, points=points, colors=colors)

@@ -68,14 +68,30 @@ def full_scene(config: Any) -> Scene:
 def low_resolution(config: Any, full: Scene) -> Scene:
   """The coarse views as a scene: `lr_scene`, or the photos shrunk."""
   if 'lr_scene' not in config:
+    options = config.shrink, config.softness
     return dataclasses.replace(
       full,
-      train=coarse.shrink(full.train, config.shrink),
-      test=coarse.shrink(full.test, config.shrink),
+      train=coarse.shrink(full.train, *options),
+      test=coarse.shrink(full.test, *options),
     )
   low = resolve.build('scenes', config.lr_scene)
   coarse.check_pair(full, low, config.shrink)
   return low
+
+
+def check_softness(config: Any, rows: dict[str, methods.Method]) -> None:
+  """Raises where soft photos would be compared with what is only shrunk."""
+  if not config.softness:
+    return
+  wrong = [row for row, made in rows.items() if made.anchor_weight]
+  wrong += [name for name in ('lr_psnr',) if name in config.measures]
+  wrong += [name for name in ('lr_scene',) if name in config]
+  if wrong:
+    raise ValueError(
+      f'softness is {config.softness} px, but {", ".join(wrong)} would compare '
+      'photos that are soft with pictures that are only shrunk: leave anchors, '
+      'lr_psnr and lr_scene out, or the softness at 0'
+    )
 
 
 def build_part(kind: str, section: Any, where: str) -> Any:
@@ -246,6 +262,7 @@ def run(config: Any, folder: Any) -> list[dict]:
   key = jax.random.key(config.seed)
   init_key, first_key, fit_key, prior_key = jax.random.split(key, 4)
   rows = all_methods(config)
+  check_softness(config, rows)
   rows[main_row(config)].prior.init(prior_key)  # else it fails hours from now
   full = full_scene(config)
   low = low_resolution(config, full)

@@ -17,29 +17,39 @@ from sr3d_jax import image
 from sr3d_jax.types import Scene, Views
 
 
-def shrink(views: Views, scale: float) -> Views:
+def shrink(views: Views, scale: float, softness: float = 0.0) -> Views:
   """Shrinks photos and their cameras; scale 1 leaves them as they are.
 
   Args:
     views: [V, H, W, 3].
     scale: at least 1.
+    softness: standard deviation, coarse px, of a Gaussian that blurs before: of
+      lenses and focus, which nothing shrunk has, but what is coarse from a
+      camera.
 
   Returns:
     [V, H / scale, W / scale, 3], antialiased (bicubic); weights are averaged.
   """
-  if scale == 1:
+  if not softness >= 0:
+    raise ValueError(f'softness must be 0 px or more, got {softness}')
+  if scale == 1 and not softness:
     return views
-  if not scale > 1:
+  if not scale >= 1:
     raise ValueError(
       f'shrink must be at least 1, got {scale}: did you mean {1 / scale}?'
     )
   cameras = views.cameras.at_scale(1 / scale)
   size = (cameras.height, cameras.width)
   resize = functools.partial(image.resize, height=size[0], width=size[1])
+  blur = functools.partial(image.gaussian_blur, sigma=softness * scale)
   weights = views.weights
   if weights is not None:
     weights = jnp.clip(resize(weights[..., None], method='area')[..., 0], 0, 1)
-  images = jnp.clip(jax.lax.map(resize, jnp.asarray(views.images)), 0, 1)
+  images = jax.lax.map(
+    lambda fine: resize(blur(fine) if softness else fine),
+    jnp.asarray(views.images),
+  )
+  images = jnp.clip(images, 0, 1)
   return Views(images=images, cameras=cameras, weights=weights)
 
 

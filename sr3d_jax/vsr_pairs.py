@@ -92,6 +92,7 @@ def make(
   scale: float,
   draw: Callable[[Views], Array],
   *,
+  softness: float = 0.0,
   min_psnr: float = 24.0,
 ) -> tuple[dict[str, Any] | None, float]:
   """Makes a pair of clips of a capture whose views are in path order.
@@ -100,6 +101,7 @@ def make(
     scene: its training views are the fine clip.
     scale: by which the coarse one is smaller.
     draw: fits a scene to coarse views and draws them: [T, h, w, 3].
+    softness: of the coarse photos, see `coarse.shrink`.
     min_psnr: dB, that renders must reach beside the shrunk photos; a scene that
       was not understood teaches nothing.
 
@@ -113,7 +115,7 @@ def make(
       f'{scene.name} has views of {size[0]} x {size[1]} px, which scale '
       f'{scale:g} does not divide: give the scene another size'
     )
-  photos = coarse.shrink(scene.train, scale)
+  photos = coarse.shrink(scene.train, scale, softness)
   renders = jnp.clip(draw(photos), 0, 1)
   level = float(
     np.mean(metrics.psnr(renders, jnp.asarray(photos.images), photos.weights))
@@ -138,7 +140,7 @@ def make_all(
   scale: float,
   min_psnr: float,
   num_each: int,
-  drawn: Mapping[str, Sequence[int]],
+  drawn: Mapping[str, Sequence[float]],
   sources: Mapping[str, Mapping[str, Any]],
   build: Callable,
   fit: Callable,
@@ -154,7 +156,8 @@ def make_all(
     scale: see `make`.
     min_psnr: likewise.
     num_each: pairs of each capture.
-    drawn: 'num_splats' and 'num_steps', of which each pair draws one.
+    drawn: 'num_splats', 'num_steps' and 'softness' (see `coarse.shrink`), of
+      which each pair draws one.
     sources: {name: section} of scenes.
     build: (kind, section) -> plug-in, see `resolve`.
     fit: see `fit`.
@@ -168,6 +171,11 @@ def make_all(
   draw = functools.partial(
     splat_renders, build, fit, representation, drawing, fitting
   )
+
+  @functools.lru_cache(maxsize=1)  # its pairs follow each other
+  def capture_of(name):
+    return along_path(build('scenes', sources[name]))
+
   made, told = [], folder / 'left_out.json'
   left_out = json.loads(told.read_text()) if told.exists() else {}
   jobs = [(name, i) for name in sorted(sources) for i in range(num_each)]
@@ -183,13 +191,17 @@ def make_all(
       num_splats, num_steps = (
         int(rng.choice(drawn[word])) for word in ('num_splats', 'num_steps')
       )
-      scene = along_path(build('scenes', sources[name]))
+      softness = float(rng.choice(drawn['softness']))
+      scene = capture_of(name)
       renders = functools.partial(draw, scene, num_splats, num_steps, key)
-      pair, level = make(scene, scale, renders, min_psnr=min_psnr)
+      pair, level = make(
+        scene, scale, renders, softness=softness, min_psnr=min_psnr
+      )
       meta = {
         'source': name,
         'num_splats': num_splats,
         'num_steps': num_steps,
+        'softness': softness,
         'psnr': round(level, 2),
         'seed': seed,
         'blur': drawing['blur'],

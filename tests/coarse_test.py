@@ -54,6 +54,26 @@ def test_shrinking_by_1_is_no_change_and_by_less_is_refused():
     coarse.shrink(views, 0.25)
 
 
+def test_soft_photos_are_blurred_by_so_many_coarse_pixels():
+  """A step's edge spreads as a Gaussian's integral, beyond the filter's own."""
+  views = _views(width=64, num_views=1)
+  step = np.broadcast_to((np.arange(64) >= 32)[:, None], (1, 12, 64, 3))
+  views = dataclasses.replace(views, images=step.astype(np.float32))
+
+  def spread(softness):
+    edge = np.asarray(coarse.shrink(views, 4, softness).images)[0, 0, :, 0]
+    slope = np.diff(edge)
+    places = np.arange(len(slope)) - (len(slope) - 1) / 2
+    return float(np.sum(slope * places**2))
+
+  assert spread(1.2) - spread(0.8) == pytest.approx(1.2**2 - 0.8**2, rel=0.05)
+  soft = coarse.shrink(views, 1, 2.0)
+  assert soft.images.shape == views.images.shape
+  assert np.abs(np.diff(soft.images[0, 0, :, 0])).max() < 0.25
+  with pytest.raises(ValueError, match='softness must be 0 px or more, got -1'):
+    coarse.shrink(views, 4, -1)
+
+
 def test_trust_is_averaged():
   weights = np.ones((4, 12, 16), np.float32)
   weights[:, :, :2] = 0

@@ -72,6 +72,19 @@ def test_a_pair_holds_the_renders_and_the_photos(scene):
   np.testing.assert_allclose(pair['focal'], path.train.cameras.focal / 2)
 
 
+def test_soft_pairs_keep_their_fine_clip(scene):
+  path = vsr_pairs.along_path(scene)
+  (sharp, _), (soft, _) = (
+    vsr_pairs.make(path, 2.0, lambda v: v.images, softness=softness)
+    for softness in (0.0, 1.0)
+  )
+  np.testing.assert_array_equal(sharp['hr'], soft['hr'])
+  changes = [
+    np.abs(np.diff(x['lr'].astype(int), axis=2)) for x in (sharp, soft)
+  ]
+  assert changes[1].mean() < 0.8 * changes[0].mean()
+
+
 def test_a_scene_that_was_not_understood_gives_no_pair(scene):
   path = vsr_pairs.along_path(scene)
   pair, level = vsr_pairs.make(path, 2.0, lambda v: 0.5 + 0 * v.images)

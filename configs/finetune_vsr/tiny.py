@@ -100,7 +100,7 @@ def _shrink(config: ConfigDict) -> None:
   )  # fmt: skip
   small = pairs.get_config('smoke')
   small.sources = {name: {**desk, 'seed': i} for i, name in enumerate('ab', 1)}
-  small.drawn = {'num_splats': (1500,), 'num_steps': (200,)}
+  small.drawn = {'num_splats': (1500,), 'num_steps': (200,), 'softness': (0.0,)}
   small.fitting.refine_stop = 150
   config.pairs = small
   config.start = ''

@@ -61,6 +61,7 @@ def lifted(**scenes: Any) -> dict[str, Any]:
   shared.fit.update(num_steps=300, refine_stop=200, refine_start=50)
   return {
     'scenes': scenes,
+    'softness': 0.0,
     'representation': shared.representation,
     'drawing': shared.drawing,
     'first_fit': shared.first_fit,

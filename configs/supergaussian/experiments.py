@@ -9,8 +9,9 @@ on; `spot`, a mesh of 500 faces; `lego`, `fox`, `fern`), a size (`smoke`, `cpu`;
 none is a GPU), a seed (`seed1`), and `white`, which puts lego before white.
 
     e1   does it run from end to end, and does it beat bicubic?
-    e2   what does each loss of finetuning bring? Weights are looked for in
-         runs/finetune_vsr/NAME; rows without are left out
+    e2   what do finetuning and its losses bring, on soft photos and few splats?
+         Weights are looked for in runs/finetune_vsr/NAME; rows without are left
+         out. A further word: sharp, for photos as they are
     e3   which paths: captured, circle, waves, spirals, rings; how near; how
          many views? All else at equal frames
     e4   how bad may the input be? Words: n1000, n4000, n16000, n64000 splats
@@ -46,7 +47,8 @@ FRAMES = {'': 60, 'cpu': 30, 'smoke': 4}  # of each path
 COUNTS = (1000, 4000, 16_000, 64_000)  # splats of e4
 MOTIONS = {'still': 0.0, 'slow': 5.0, 'fast': 30.0}  # degrees, of e12
 SCENES = ('desk', 'spot', 'lego', 'fox', 'fern')
-FLAGS = ('white', 'anchored', 'finetuned')
+FLAGS = ('white', 'anchored', 'finetuned', 'sharp')
+FEW, SOFTNESS = 8000, 0.6  # splats and coarse px, of e2
 FINETUNED = ('tiny', 'tiny_seed1', 'tiny_seed2', 'lpips', 'gan')
 FACES = 500  # of the coarse cow
 
@@ -76,9 +78,16 @@ def get_config(arg: str = '') -> ConfigDict:
   config.baselines = tuple(row for row in rows if row != config.main)
   if words.experiment in ('e2', 'e7'):
     config.clips = 12.0  # frames a second
-  if words.experiment == 'e4':
-    config.representation.capacity = min(
-      words.count, 1000 if words.size == 'smoke' else words.count
+  count = {'e2': FEW, 'e4': words.count}.get(words.experiment)
+  if count:
+    config.representation.capacity = (
+      min(count, 1000) if words.size == 'smoke' else count
+    )
+  if words.experiment == 'e2':
+    config.softness = 0.0 if 'sharp' in words.flags else SOFTNESS
+    config.measures = tuple(x for x in config.measures if x != 'lr_psnr')
+    config.first_fit.update(
+      num_steps=STEPS[words.size], refine_stop=3 * STEPS[words.size] // 4
     )
   return config
 
@@ -211,6 +220,12 @@ def _weights(name: str) -> str:
   return str(root / name / 'weights.npz')
 
 
+def _anew(words: Words) -> dict:
+  """Keys of rows that begin with more splats than a coarse fit of few has."""
+  capacity = 1000 if words.size == 'smoke' else 40_000
+  return {'start': 'points', 'representation': {'capacity': capacity}}
+
+
 CAPTURED = {'name': 'captured'}
 PHOTOS = {'name': 'captured', 'photos': True}
 
@@ -229,11 +244,12 @@ def _smoke(words: Words) -> dict:
 
 
 def _finetuned(words: Words) -> dict:
+  anew = _anew(words)
   return {
-    'bicubic': row(words, CAPTURED, prior='bicubic'),
-    'pretrained': row(words, CAPTURED),
+    'bicubic': row(words, CAPTURED, prior='bicubic', **anew),
+    'pretrained': row(words, CAPTURED, **anew),
     **{
-      name: row(words, CAPTURED, settings={'weights': _weights(name)})
+      name: row(words, CAPTURED, settings={'weights': _weights(name)}, **anew)
       for name in FINETUNED
     },
   }
@@ -267,9 +283,7 @@ def _paths(words: Words) -> dict:
 
 
 def _degraded(words: Words) -> dict:
-  """From so few splats that rows must begin with more of their own."""
-  capacity = 1000 if words.size == 'smoke' else 40_000
-  anew = {'start': 'points', 'representation': {'capacity': capacity}}
+  anew = _anew(words)
   return {
     'bicubic': row(words, CAPTURED, prior='bicubic', **anew),
     'video': row(words, CAPTURED, **anew),

@@ -29,7 +29,11 @@ def get_config(arg: str = '') -> ConfigDict:
       'scale': 4.0,
       'min_psnr': 24.0,
       'num_each': 2,
-      'drawn': {'num_splats': (2000, 8000), 'num_steps': (500, 1000)},
+      'drawn': {
+        'num_splats': (2000, 4000, 8000),
+        'num_steps': (500, 1000),
+        'softness': (0.0, 0.4, 0.6, 0.8),
+      },
       'sources': {
         f'desk{seed}': {
           'name': 'procedural',
@@ -54,9 +58,14 @@ def get_config(arg: str = '') -> ConfigDict:
       width=64, height=48, num_train=6, supersample=1, num_points=400
     )
     config.update(num_each=1, min_psnr=10.0)
-    config.drawn = {'num_splats': (500,), 'num_steps': (20,)}
+    config.drawn = {
+      'num_splats': (500,),
+      'num_steps': (20,),
+      'softness': (0.0,),
+    }
     config.fitting.update(chunk=10)
   elif arg == 'captures':
+    config.num_each = 3
     for seed in PHOTO_SEEDS:
       config.sources[f'photo{seed}'] = {
         **config.sources.desk1,

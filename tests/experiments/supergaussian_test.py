@@ -63,6 +63,8 @@ def test_words_choose_one_thing_each():
   assert config.representation.capacity == 16_000 and config.seed == 2
   assert config.lr_scene.max_faces == experiments.FACES
   assert config.rows.video.representation.capacity == 40_000
+  assert experiments.get_config('e2').softness == experiments.SOFTNESS
+  assert experiments.get_config('e2,sharp').softness == 0
   assert experiments.get_config('e12,fast').scene.turn == 30.0
   assert experiments.get_config('e8,lego,white').scene.background == (1, 1, 1)
   anchored = experiments.get_config('e8,anchored').rows.pose
@@ -147,6 +149,18 @@ def test_a_run_that_is_killed_at_its_films_makes_them_when_it_goes_on(
     patch.setitem(whole.__globals__, 'compare_clips', lambda *x: made.append(x))
     whole(config, tmp_path)
   assert len(made) == 1
+
+
+def test_soft_photos_are_not_compared_with_what_is_only_shrunk(run, tmp_path):
+  whole, _ = run
+  config = experiments.get_config('e1,smoke')
+  config.update(softness=0.6)
+  with pytest.raises(ValueError, match='but lr_psnr would compare'):
+    whole(config, tmp_path)
+  config = experiments.get_config('e8,anchored,smoke')
+  config.update(softness=0.6, measures=('psnr',))
+  with pytest.raises(ValueError, match=r'but bicubic, .* would compare'):
+    whole(config, tmp_path)
 
 
 def test_splats_of_an_earlier_run_are_made_finer_again(run, tmp_path):
