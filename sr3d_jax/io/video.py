@@ -40,6 +40,29 @@ def save(path: str | os.PathLike, frames: np.ndarray, fps: float = 30) -> None:
     _encode(part, frames, _as_fraction(fps))
 
 
+def load(path: str | os.PathLike) -> np.ndarray:
+  """Reads a film's frames: [T, H, W, 3] uint8.
+
+  Raises:
+    ValueError: not a film that PyAV can read.
+  """
+  try:
+    with av.open(path) as container:
+      frames = [
+        frame.reformat(
+          format='rgb24', src_colorspace=Colorspace.ITU709
+        ).to_ndarray()
+        for frame in container.decode(video=0)
+      ]
+  except (av.error.FFmpegError, IndexError) as error:
+    if isinstance(error, FileNotFoundError):
+      raise
+    raise ValueError(f'{path} is no film that can be read: {error}') from None
+  if not frames:
+    raise ValueError(f'{path} has no frames')
+  return np.stack(frames)
+
+
 def _encode(path: Path, frames: np.ndarray, rate: Fraction) -> None:
   """Writes [T, H, W, 3] uint8 frames whose sides are even."""
   # The index goes to the front, so that playing starts before all is loaded.

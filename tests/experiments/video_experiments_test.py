@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from configs.eval import vid4
-from configs.supergaussian import figures
+from configs.supergaussian import figures, finetuning
 from sr3d_jax.io import images
+from sr3d_jax.io import video as video_files
+from sr3d_jax.io import workdir as workdirs
 from sr3d_jax.priors import video
 
 
@@ -76,3 +78,41 @@ def test_panels_whose_runs_are_there_are_drawn(load, tmp_path, capsys):
   told = capsys.readouterr().out
   assert told.count("'stages' is left out, there is no") == 2
   assert told.count("'counts' is left out") == 1
+
+
+def _finetuned(folder, rows):
+  """A finished run of e2 whose films are flat, the brighter the later."""
+  scores = {'warping': 1e-4, 'warping_gap': 2e-4, 'sharpness': 0.5}
+  for i, row in enumerate(rows):
+    films = {'captured': {'enlarged': {**scores, 'psnr': 20.0 + i}}}
+    workdirs.write_json(folder / 'rows' / row / 'clips.json', films)
+    shown = np.zeros((2, 16, 64, 3), np.uint8)
+    shown[..., 16:32, :] = 60 * i  # enlarged
+    shown[..., 48:, :] = 250  # true
+    video_files.save(folder / 'rows' / row / 'captured.mp4', shown)
+  entries = [{'name': x, 'psnr': 30.0 + i} for i, x in enumerate(rows)]
+  workdirs.write_json(folder / 'results.json', entries)
+
+
+def test_finetuning_is_compared_in_numbers_and_films(load, tmp_path):
+  config = finetuning.get_config()
+  config.root = str(tmp_path)
+  config.runs = {'fox': 'e2_fox'}
+  run = load('compare_finetuning')['run']
+  with pytest.raises(FileNotFoundError):
+    run(config, tmp_path / 'out')
+  _finetuned(tmp_path / 'e2_fox', ('bicubic', 'pretrained', 'tiny'))
+  with pytest.raises(ValueError, match="no row 'tiny_seed1', only bicubic,"):
+    run(config, tmp_path / 'out')
+  assert not (tmp_path / 'out').exists()
+  rows = 'bicubic', 'pretrained', *finetuning.SEEDS
+  _finetuned(tmp_path / 'e2_fox', rows)
+  text = run(config, tmp_path / 'out').read_text()
+  assert (
+    '| fox, pretrained | 21.00 | 0.500 | 1.00 | 2.00 | 31.00 | nan |' in text
+  )
+  assert '| fox, finetuned, 3 seeds | 23.00 ± 1.00 | 0.500 ± 0.000 |' in text
+  film = video_files.load(tmp_path / 'out/finetuning_fox.mp4')
+  assert film.shape == (2, 16, 48, 3)
+  levels = film[:, 8, 8::16].mean((0, 2))  # before, after, true
+  np.testing.assert_allclose(levels, [60, 120, 250], atol=5)

@@ -5,17 +5,6 @@ import pytest
 from sr3d_jax.io import video
 
 
-def load(path):
-  """Decodes as a player that knows BT.709 would."""
-  with av.open(path) as container:
-    return np.stack(
-      [
-        frame.reformat(format='rgb24', src_colorspace='ITU709').to_ndarray()
-        for frame in container.decode(video=0)
-      ]
-    )
-
-
 def moving_blocks(height=48, width=64, num_frames=5):
   """Flat 16 px blocks of strong colours, which chroma subsampling keeps."""
   rng = np.random.default_rng(0)
@@ -26,7 +15,7 @@ def moving_blocks(height=48, width=64, num_frames=5):
 def test_frames_come_back_in_order_and_in_colour(tmp_path):
   frames = moving_blocks()
   video.save(tmp_path / 'a.mp4', frames, fps=12.5)
-  loaded = load(tmp_path / 'a.mp4') / 255
+  loaded = video.load(tmp_path / 'a.mp4') / 255
   assert loaded.shape == frames.shape
   centers = np.s_[:, 8::16, 8::16]
   np.testing.assert_allclose(loaded[centers], frames[centers], atol=0.03)
@@ -57,7 +46,7 @@ def test_bytes_and_floats_make_the_same_film(tmp_path):
 def test_odd_sizes_grow_by_one_pixel_and_nothing_moves(tmp_path):
   frames = moving_blocks()[:, :47, :63]
   video.save(tmp_path / 'a.mp4', frames)
-  loaded = load(tmp_path / 'a.mp4') / 255
+  loaded = video.load(tmp_path / 'a.mp4') / 255
   assert loaded.shape == (5, 48, 64, 3)
   np.testing.assert_allclose(
     loaded[:, 8::16, 8::16], frames[:, 8::16, 8::16], atol=0.03
@@ -67,3 +56,11 @@ def test_odd_sizes_grow_by_one_pixel_and_nothing_moves(tmp_path):
 def test_a_picture_is_not_a_film(tmp_path):
   with pytest.raises(ValueError, match=r'got shape \(8, 8, 3\)'):
     video.save(tmp_path / 'a.mp4', np.zeros((8, 8, 3)))
+
+
+def test_what_is_no_film_is_told(tmp_path):
+  with pytest.raises(FileNotFoundError):
+    video.load(tmp_path / 'a.mp4')
+  (tmp_path / 'a.mp4').write_bytes(b'no film' * 99)
+  with pytest.raises(ValueError, match=r'a\.mp4 is no film that can be read'):
+    video.load(tmp_path / 'a.mp4')
