@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from configs.supergaussian import any as any_config
-from configs.supergaussian import experiments, lifts
+from configs.supergaussian import experiments, lifts, rows
 from sr3d_jax.io import ply
 from sr3d_jax.representations import gaussians as representation
 from sr3d_jax.scenes import procedural
@@ -39,7 +39,7 @@ def run(load, monkeypatch):
 
 
 @pytest.mark.parametrize('size', SIZES)
-@pytest.mark.parametrize('name', experiments.ROWS)
+@pytest.mark.parametrize('name', rows.ROWS)
 def test_every_row_of_an_experiment_can_be_made(methods, name, size):
   config = experiments.get_config(f'{name},{size}')
   made = methods(config)
