@@ -61,7 +61,7 @@ def get_config(arg: str = '') -> ConfigDict:
         'decay': 0.99,
       },
       'optimizer': {
-        'learning_rate': 2e-4,
+        'learning_rate': 4e-4,
         'num_steps': 600,
         'warmup': 20,
         'clip_norm': 1.0,
@@ -82,6 +82,7 @@ def get_config(arg: str = '') -> ConfigDict:
       ),
     }
   )
+  config.lifted.softness = 0.6  # amid those of the pairs
   if 'b' in asked:
     config.adversarial.weight = 0.05
   if not {'desks', 'smoke'} & set(asked):
