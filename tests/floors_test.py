@@ -2,11 +2,11 @@
 
 A file imports only from lower floors, and files of one floor do not import each
 other, but for networks sharing `blocks`, `encoders`, `heads` and `ensemble`,
-GaussianSR knowing its design, the kernels their own files, `shards` projecting
-as `render` does, `io` knowing the faintest splat that is drawn and sharing what
-reads weights and what turns codes into splats, `meshes` reading what `raycast`
-draws, and `photographs` shrinking and `splat_files` choosing what the other
-files of `io` read.
+GaussianSR knowing its design, the kernels their own files, `shards` and
+`hessian` projecting as `render` does, `io` knowing the faintest splat that is
+drawn and sharing what reads weights and what turns codes into splats, `meshes`
+reading what `raycast` draws, and `photographs` shrinking and `splat_files`
+choosing what the other files of `io` read.
 """
 
 import ast
@@ -23,16 +23,16 @@ FLOORS = (
   'batched patches prefetch sampling kernel_bank latent_tiles blur_kernels '
   'sr3d_kernels',
   'render shards filters capture coarse trajectories density diffusion losses '
-  'metrics optim degrade worsen hessian lineage ordering warp fields '
-  'tile_splat kernel_usage calibration films backproject spectra samplers '
-  'decimate color_fix niqe similarity view_consistency temporal distances '
-  'met3r volume rays',
+  'metrics optim degrade worsen hessian lineage lineage_tokens children '
+  'selection surface_scores ordering warp fields tile_splat kernel_usage '
+  'calibration films backproject spectra samplers decimate color_fix niqe '
+  'similarity view_consistency temporal distances met3r volume rays',
   'models fit_step latent_views latent_prior noise_fields trust coverage '
-  'judges',
+  'judges split_scores vae_terms',
   'priors representations scenes batches fit train consolidate evaluate cli '
   'resolve enlarge table benchmark standings scene_standings validate '
   'bank_audits field_audits wave_audits methods timing texture_scores '
-  'conversion costs vsr_pairs video_scores walks inputs clip_scores',
+  'conversion costs vsr_pairs video_scores walks inputs clip_scores pyramid',
   'experiments',
 )
 FLOOR = {word: i for i, words in enumerate(FLOORS) for word in words.split()}
@@ -54,6 +54,7 @@ ALLOWED = (
   ('sr3d_jax.judges', 'sr3d_jax.models.'),
   ('sr3d_kernels', 'sr3d_kernels'),
   ('sr3d_jax.shards', 'sr3d_jax.render'),
+  ('sr3d_jax.hessian', 'sr3d_jax.render'),
   ('sr3d_jax.samplers', 'sr3d_jax.diffusion'),
   ('sr3d_jax.io.', 'sr3d_kernels.rasterize.constants'),
   ('sr3d_jax.io.pth', 'sr3d_jax.io.pickles'),
