@@ -26,7 +26,7 @@ from ml_collections import ConfigDict
 from configs.scenes import mvimgnet
 from configs.scenes import supergaussian as archive
 from configs.supergaussian import experiments
-from configs.tables import published_video
+from configs.tables import layout, published_video
 
 FOLDER = Path(__file__).resolve().parents[2] / 'runs' / 'supergaussian'
 OBJECTS = tuple(
@@ -79,7 +79,7 @@ def get_config(arg: str = '') -> ConfigDict:
         *runs['mvimgnet'],
       ),
       'tables': (
-        _table(
+        layout.table(
           'mvimgnet',
           'MVImgNet as released, 64 x 64 to 256 x 256',
           'Published means are of 523 objects. LPIPS and what is compared '
@@ -88,17 +88,19 @@ def get_config(arg: str = '') -> ConfigDict:
           'of all objects together and compares with photos from other places; '
           'here it is of one object at a time and compares with the truth, so '
           'that it is another number. NIQE sees four blocks a picture.',
-          _columns(scenes['archive'], (*PERCEPTION, *FIDELITY[:2], *OURS)),
+          layout.columns(
+            scenes['archive'], (*PERCEPTION, *FIDELITY[:2], *OURS)
+          ),
           published_video.MVIMGNET,
         ),
-        _table(
+        layout.table(
           'mvimgnet_photos',
           'MVImgNet beside held-out photos, 64 x 64 to 256 x 256',
           'Nobody else has figures of this.',
-          _columns(scenes['mvimgnet'], (*FIDELITY, *PERCEPTION, *OURS)),
+          layout.columns(scenes['mvimgnet'], (*FIDELITY, *PERCEPTION, *OURS)),
           (),
         ),
-        _table(
+        layout.table(
           'nerf_synthetic',
           'NeRF-synthetic, 200 x 200 to 800 x 800',
           'Means of eight objects, on black where it is known. "Render, then '
@@ -106,60 +108,62 @@ def get_config(arg: str = '') -> ConfigDict:
           'Matters ran it; white backgrounds cost others 0.3 to 0.4 dB, '
           'perhaps by the fringe that tests/scenes/background_test.py is '
           'about.',
-          _columns(OBJECTS, FIDELITY),
+          layout.columns(OBJECTS, FIDELITY),
           published_video.NERF_SYNTHETIC,
         ),
-        _table(
+        layout.table(
           'nerf_synthetic_objects',
           'NeRF-synthetic by object, PSNR',
           '',
           tuple(
-            _column('psnr', name.removeprefix('nerf_synthetic_'), 2, (name,))
+            layout.column(
+              'psnr', name.removeprefix('nerf_synthetic_'), 2, (name,)
+            )
             for name in OBJECTS
           ),
           published_video.OBJECTS,
         ),
         *(
-          _table(
+          layout.table(
             f'{scene}_cpu',
             f'{scene}: renders or photos, in which order? For two cores',
             'Of another size than published.',
-            _columns((f'{scene}_cpu',), (*FIDELITY, *SIMILARITY, *OURS)),
+            layout.columns((f'{scene}_cpu',), (*FIDELITY, *SIMILARITY, *OURS)),
             (),
           )
           for scene in ORDERED
         ),
-        _table(
+        layout.table(
           'ordering',
           'What the order of photos is worth, PSNR on NeRF-synthetic',
           'One network each, whose frames were enlarged one by one, in one '
           'greedy sequence (S) and in several adaptive ones (ALS).',
           tuple(
-            _column(f'psnr_{name}', heading, 2, OBJECTS)
+            layout.column(f'psnr_{name}', heading, 2, OBJECTS)
             for name, heading in ORDERS
           ),
           (*published_video.ORDERING, published_video.LAST_QUARTER),
         ),
-        _table(
+        layout.table(
           'flicker',
           'Flicker along the test paths of NeRF-synthetic',
           '',
-          (_column('fvd', 'FVD', 0, OBJECTS),),
+          (layout.column('fvd', 'FVD', 0, OBJECTS),),
           published_video.FLICKER,
         ),
-        _table(
+        layout.table(
           'mipnerf360',
           'Mip-NeRF 360, 1/8 to 1/2, of Sequence Matters',
           'Its tables of means and by scene disagree on the bound. More '
           'methods: configs/tables/threedsr.py.',
-          _columns(('mipnerf360',), FIDELITY),
+          layout.columns(('mipnerf360',), FIDELITY),
           published_video.MIPNERF360,
         ),
-        _table(
+        layout.table(
           'reds4',
           'Video networks on films: REDS4, x4',
           'Which prior to take; sharpness and likeness part ways here, too.',
-          _columns(('reds4',), (*FIDELITY[:2], ('lpips', 'LPIPS', 3))),
+          layout.columns(('reds4',), (*FIDELITY[:2], ('lpips', 'LPIPS', 3))),
           published_video.REDS4,
         ),
       ),
@@ -234,34 +238,3 @@ def _runs(kind: str, folder: Path) -> tuple[dict, ...]:
     }
     for place in found or [folder / f'{kind}_NAME']
   )
-
-
-def _columns(scenes: tuple[str, ...], measures: tuple) -> tuple:
-  return tuple(_column(*measure, scenes) for measure in measures)
-
-
-def _column(
-  measure: str, heading: str, digits: int, scenes: tuple[str, ...]
-) -> dict:
-  return {
-    'measure': measure,
-    'heading': heading,
-    'digits': digits,
-    'scenes': scenes,
-  }
-
-
-def _table(name, title, notes, columns, figures) -> dict:
-  return {
-    'name': name,
-    'title': title,
-    'notes': notes,
-    'columns': columns,
-    'published': tuple(_padded(row, len(columns)) for row in figures),
-  }
-
-
-def _padded(row: dict, length: int) -> dict:
-  """A published row; what only we measure, at the end, is not known of it."""
-  values = row['values']
-  return {**row, 'values': values + (None,) * (length - len(values))}

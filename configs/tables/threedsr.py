@@ -15,7 +15,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from configs.scenes import llff, mipnerf360
-from configs.tables import published3d
+from configs.tables import layout, published3d
 from configs.threedsr import table
 
 FOLDER = Path(__file__).resolve().parents[2] / 'runs' / 'threedsr'
@@ -65,60 +65,62 @@ def get_config(arg: str = '') -> ConfigDict:
       'runs': tuple(_run(words, folder) for words in RUNS),
       'tables': (
         *(_small(scene) for scene in ('fox', 'fern')),
-        _table(
+        layout.table(
           'llff',
           'LLFF, 1/8 to 1/2',
           'Means of eight scenes, 504 x 378 to 2016 x 1512.',
-          _columns(LLFF),
+          layout.columns(LLFF, PUBLISHED + OURS),
           published3d.LLFF,
         ),
-        _table(
+        layout.table(
           'mipnerf360',
           'Mip-NeRF 360, 1/8 to 1/2',
           'Means of nine scenes. Rows of different sources are not strictly '
           'comparable; FID is by scene in 3DSR, elsewhere perhaps pooled.',
-          _columns(MIPNERF360),
+          layout.columns(MIPNERF360, PUBLISHED + OURS),
           published3d.MIPNERF360,
         ),
-        _table(
+        layout.table(
           'mipnerf360_outdoors',
           'Mip-NeRF 360, outdoors',
           'Of these five only garden has headroom: elsewhere bicubic is within '
           '0.4 dB of the bound, or above it.',
-          _columns(OUTDOORS),
+          layout.columns(OUTDOORS, PUBLISHED + OURS),
           published3d.outdoors(),
         ),
-        _table(
+        layout.table(
           'mipnerf360_indoors',
           'Mip-NeRF 360, indoors',
           'Four scenes.',
-          _columns(INDOORS),
+          layout.columns(INDOORS, PUBLISHED + OURS),
           published3d.indoors(),
         ),
-        _table(
+        layout.table(
           'mipnerf360_scenes',
           'Mip-NeRF 360 by scene, PSNR',
           '',
           tuple(
-            _column('psnr', name.removeprefix('mipnerf360_'), 2, (name,))
+            layout.column('psnr', name.removeprefix('mipnerf360_'), 2, (name,))
             for name in MIPNERF360
           ),
           published3d.SCENES,
         ),
-        _table(
+        layout.table(
           'nerf_synthetic',
           'NeRF-synthetic, 200 x 200 to 800 x 800',
           'Means of eight objects; on white they would be 0.3 to 0.4 dB lower '
           'than on black, which Sequence Matters takes.',
-          _columns(OBJECTS, PUBLISHED[:3]),
+          layout.columns(OBJECTS, PUBLISHED[:3]),
           published3d.NERF_SYNTHETIC,
         ),
-        _table(
+        layout.table(
           'nerf_synthetic_objects',
           'NeRF-synthetic by object, PSNR',
           '',
           tuple(
-            _column('psnr', name.removeprefix('nerf_synthetic_'), 2, (name,))
+            layout.column(
+              'psnr', name.removeprefix('nerf_synthetic_'), 2, (name,)
+            )
             for name in OBJECTS
           ),
           published3d.OBJECTS,
@@ -172,42 +174,10 @@ def _small(scene: str) -> dict:
   """A scene at the size of two cores; nobody else has figures of that."""
   width, height = table.get_config(f'{scene},cpu').scene.size
   measures = [row for row in PUBLISHED if row[0] in table.MEASURES]
-  return _table(
+  return layout.table(
     f'{scene}_cpu',
     f'{scene}, to {width} x {height}, the preset for two cores',
     'Rows of SR once and of 3DSR, corrected, cost alike.',
-    _columns((f'{scene}_cpu',), (*measures, *OURS)),
+    layout.columns((f'{scene}_cpu',), (*measures, *OURS)),
     (),
   )
-
-
-def _columns(scenes: tuple[str, ...], measures: tuple = PUBLISHED + OURS):
-  return tuple(
-    _column(measure, heading, digits, scenes)
-    for measure, heading, digits in measures
-  )
-
-
-def _column(measure, heading, digits, scenes) -> dict:
-  return {
-    'measure': measure,
-    'heading': heading,
-    'digits': digits,
-    'scenes': scenes,
-  }
-
-
-def _table(name, title, notes, columns, figures) -> dict:
-  return {
-    'name': name,
-    'title': title,
-    'notes': notes,
-    'columns': columns,
-    'published': tuple(_padded(row, len(columns)) for row in figures),
-  }
-
-
-def _padded(row: dict, length: int) -> dict:
-  """A published row; what only we measure, at the end, is not known of it."""
-  values = row['values']
-  return {**row, 'values': values + (None,) * (length - len(values))}
