@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from sr3d_jax import geometry
 from sr3d_jax.numerics import inverse_sigmoid, safe_divide
@@ -43,6 +44,22 @@ class ScreenStats:
   count: Array
 
 
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Origins:
+  """Where Gaussians came from: it rides with the moments, see `with_origins`.
+
+  Attributes:
+    slots: [N] int32, the slot whose Gaussian each one descends from.
+  """
+
+  slots: Array
+
+
+def _is_origins(node: Any) -> bool:
+  return isinstance(node, Origins)
+
+
 def empty_stats(num: int) -> ScreenStats:
   """Statistics of `num` Gaussians that no view has drawn."""
   zeros = jnp.zeros(num)
@@ -58,7 +75,8 @@ def gather_moments(opt_state: Any, source: Array, fresh: Array) -> Any:
   """Moves optimiser moments with their Gaussians; zero where `fresh`.
 
   Args:
-    opt_state: any pytree in which moments appear as `Gaussians`.
+    opt_state: any pytree in which moments appear as `Gaussians`, and perhaps
+      `Origins`, which copies keep.
     source: [N] the slot each slot copies.
     fresh: [N] bool.
   """
@@ -67,12 +85,92 @@ def gather_moments(opt_state: Any, source: Array, fresh: Array) -> Any:
     mask = fresh.reshape(fresh.shape + (1,) * (leaf.ndim - 1))
     return jnp.where(mask, 0.0, leaf[source])
 
+  def follow(node: Any) -> Any:
+    if isinstance(node, Gaussians):
+      return jax.tree.map(move, node)
+    return Origins(slots=node.slots[source]) if _is_origins(node) else node
+
   return jax.tree.map(
-    lambda node: (
-      jax.tree.map(move, node) if isinstance(node, Gaussians) else node
-    ),
+    follow,
     opt_state,
-    is_leaf=lambda node: isinstance(node, Gaussians),
+    is_leaf=lambda node: isinstance(node, Gaussians) or _is_origins(node),
+  )
+
+
+def with_origins(
+  optimizer: optax.GradientTransformation, num: int
+) -> optax.GradientTransformationExtraArgs:
+  """Lets an optimiser's state say where each of `num` Gaussians came from."""
+  inner = optax.with_extra_args_support(optimizer)
+
+  def init(params: Any) -> tuple[Any, Origins]:
+    return inner.init(params), Origins(slots=jnp.arange(num, dtype=jnp.int32))
+
+  def update(updates, state, params=None, **extra):
+    moments, origins = state
+    updates, moments = inner.update(updates, moments, params, **extra)
+    return updates, (moments, origins)
+
+  return optax.GradientTransformationExtraArgs(init, update)
+
+
+def origins(opt_state: Any) -> Array:
+  """Slots [N] from which an optimiser's state says that Gaussians came."""
+  nodes = jax.tree.leaves(opt_state, is_leaf=_is_origins)
+  found = [node.slots for node in nodes if _is_origins(node)]
+  if len(found) != 1:
+    raise ValueError(
+      f'the state has {len(found)} records of origins, wanted one: fit with an '
+      'optimiser that went through with_origins'
+    )
+  return found[0]
+
+
+def restart_origins(opt_state: Any) -> Any:
+  """The state from which on origins are told: each slot is its own."""
+
+  def restart(node: Any) -> Any:
+    if not _is_origins(node):
+      return node
+    return Origins(slots=jnp.arange(len(node.slots), dtype=jnp.int32))
+
+  return jax.tree.map(restart, opt_state, is_leaf=_is_origins)
+
+
+def grow(params: Any, num: int, capacity: int) -> Any:
+  """Adds free slots behind those of a representation's parameters.
+
+  Args:
+    params: any pytree of `Gaussians` and of arrays; those of `num` rows belong
+      to Gaussians.
+    num: slots that there are.
+    capacity: slots to have.
+
+  Returns:
+    The same with `capacity` slots, the new ones dead.
+  """
+  if capacity < num:
+    raise ValueError(
+      f'{num} slots cannot grow to {capacity}: a capacity does not shrink'
+    )
+
+  def pad(leaf: Array, value: float = 0.0) -> Array:
+    if leaf.shape[:1] != (num,):
+      return leaf
+    widths = [(0, capacity - num)] + [(0, 0)] * (leaf.ndim - 1)
+    return jnp.pad(leaf, widths, constant_values=value)
+
+  def extend(node: Any) -> Any:
+    if not isinstance(node, Gaussians):
+      return pad(node)
+    return dataclasses.replace(
+      jax.tree.map(pad, node),
+      opacity_logits=pad(node.opacity_logits, DEAD_LOGIT),
+      quats=pad(node.quats).at[num:, 0].set(1.0),
+    )
+
+  return jax.tree.map(
+    extend, params, is_leaf=lambda node: isinstance(node, Gaussians)
   )
 
 
