@@ -194,7 +194,7 @@ def count_slots(
   if not len(depths):
     return jnp.int32(0)
   splats = jax.lax.stop_gradient((means2d, conics, opacities, depths))
-  splats = _replace_invalid(_is_valid(*splats), *splats)
+  splats = replace_invalid(is_valid(*splats), *splats)
   means2d, conics, opacities, _ = splats
   levels = xla.levels(opacities)
   return tiles.count(means2d, conics, levels, width=width, height=height)
@@ -215,7 +215,7 @@ def _append_zero(x):
   return jnp.pad(x, [(0, 1)] + [(0, 0)] * (x.ndim - 1))
 
 
-def _is_valid(means2d, conics, opacities, depths, channels=None):
+def is_valid(means2d, conics, opacities, depths, channels=None):
   """[N] bool: the splats that may draw."""
   xx, xy, yy = jnp.moveaxis(conics, -1, 0)
   rows = [means2d, conics, opacities[:, None], depths[:, None]]
@@ -227,7 +227,7 @@ def _is_valid(means2d, conics, opacities, depths, channels=None):
   return is_finite & is_ellipse & is_visible
 
 
-def _replace_invalid(valid, means2d, conics, opacities, depths, *others):
+def replace_invalid(valid, means2d, conics, opacities, depths, *others):
   """Puts constants in invalid splats *before* any arithmetic meets them."""
 
   def where(x, constant):
@@ -254,8 +254,8 @@ def _composite_fwd(
   settings, means2d, conics, opacities, channels, depths, probe
 ):
   del probe
-  valid = _is_valid(means2d, conics, opacities, depths, channels)
-  means2d, conics, opacities, depths, channels = _replace_invalid(
+  valid = is_valid(means2d, conics, opacities, depths, channels)
+  means2d, conics, opacities, depths, channels = replace_invalid(
     valid, means2d, conics, opacities, depths, channels
   )
   splats = (means2d, conics, opacities, channels, depths)

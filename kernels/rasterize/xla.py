@@ -67,8 +67,8 @@ def forward(
     means2d, conics, levels(opacities), depths,
     width=width, height=height, capacity=capacity,
   )  # fmt: skip
-  blocks = _make_blocks(lists, width, height)
-  table = _make_table(means2d, conics, opacities, channels)
+  blocks = make_blocks(lists, width, height)
+  table = make_table(means2d, conics, opacities, channels)
 
   def draw(block):
     return _draw_block(block, table, lists.splats, width, height)
@@ -92,7 +92,7 @@ def backward(residuals, cotangents, *, width, height, with_abs):
   # S = sum_i w_i u_i + T dL/dT: what the splats still to come will contribute.
   rest = (image * v_image).sum(-1) + transmittance * v_transmittance
   planes = jnp.concatenate([v_image, rest[..., None]], axis=-1)
-  planes = _tile(planes, width, height)
+  planes = to_tiles(planes, width, height)
 
   def step(sums, block):
     args = (block, table, splats, planes, width, height, with_abs)
@@ -105,14 +105,14 @@ def backward(residuals, cotangents, *, width, height, with_abs):
   return means2d, conics, opacities, sums[:, 8:], sums[:, 6:8]
 
 
-def _make_table(means2d, conics, opacities, channels):
+def make_table(means2d, conics, opacities, channels):
   """[N, 6 + C]: one row a splat, so that one gather fetches all of it."""
   return jnp.concatenate(
     [means2d, conics, opacities[:, None], channels], axis=1
   )
 
 
-def _make_blocks(lists, width, height):
+def make_blocks(lists, width, height):
   """Groups tiles of similar length: `_Block` with [num_blocks, B] fields."""
   across, down = tiles.grid(width, height)
   num_tiles = across * down
@@ -125,7 +125,7 @@ def _make_blocks(lists, width, height):
   return _Block(*(x.reshape(-1, BLOCK) for x in (tile, start, end)))
 
 
-def _tile(image, width, height):
+def to_tiles(image, width, height):
   """[H, W, C] -> [num_tiles, C, P]; pixels outside are zeros."""
   across, down = tiles.grid(width, height)
   size = tiles.SIZE
@@ -146,7 +146,7 @@ def _untile(drawn, tile, width, height):
   return image.reshape(down * size, across * size, -1)[:height, :width]
 
 
-def _pixels(block, width, height, dtype):
+def pixels_of(block, width, height, dtype):
   """Of the tile centres x, y [B]; of the pixels u, v [P] about them, px.
 
   Also the transmittance [B, P] to start from: -1 outside of the image.
@@ -161,7 +161,7 @@ def _pixels(block, width, height, dtype):
   return x, y, u, v, jnp.where(is_inside, 1.0, -1.0).astype(dtype)
 
 
-def _take_rows(table, splats, block, step, x, y):
+def take_rows(table, splats, block, step, x, y):
   """The next `CHUNK` splats of every tile; past the end, of opacity zero.
 
   Returns:
@@ -176,7 +176,7 @@ def _take_rows(table, splats, block, step, x, y):
   return index, rows.at[..., :2].add(-offset)
 
 
-def _alphas(rows, u, v):
+def alphas_of(rows, u, v):
   """[B, K, P]."""
   x, y, xx, xy, yy, opacities = (rows[..., i, None] for i in range(6))
   dx, dy = x - u, y - v
@@ -185,7 +185,7 @@ def _alphas(rows, u, v):
   return jnp.where(raw >= constants.ALPHA_MIN, alphas, 0)
 
 
-def _advance(transmittance, alpha):
+def advance(transmittance, alpha):
   """One splat: its weight and the next transmittance, negative once dead."""
   after = transmittance * (1 - alpha)
   is_drawn = after > constants.TRANSMITTANCE_MIN
@@ -193,7 +193,7 @@ def _advance(transmittance, alpha):
   return weight, jnp.where(is_drawn, after, -jnp.abs(transmittance))
 
 
-def _is_busy(step, block, transmittance):
+def is_busy(step, block, transmittance):
   """Whether a tile has both splats and light left."""
   has_splats = block.start + step * CHUNK < block.end
   return jnp.any(has_splats & (transmittance > 0).any(axis=1))
@@ -201,15 +201,15 @@ def _is_busy(step, block, transmittance):
 
 def _draw_block(block, table, splats, width, height):
   """[B, C + 1, P]: the channels, then the transmittance."""
-  x, y, u, v, transmittance = _pixels(block, width, height, table.dtype)
+  x, y, u, v, transmittance = pixels_of(block, width, height, table.dtype)
 
   def step(carry):
     i, transmittance, image = carry
-    _, rows = _take_rows(table, splats, block, i, x, y)
-    alphas = _alphas(rows, u, v)
+    _, rows = take_rows(table, splats, block, i, x, y)
+    alphas = alphas_of(rows, u, v)
     weights = []
     for alpha in jnp.moveaxis(alphas, 1, 0):
-      weight, transmittance = _advance(transmittance, alpha)
+      weight, transmittance = advance(transmittance, alpha)
       weights.append(weight)
     weights = jnp.stack(weights, axis=1)
     image += _einsum('bkp,bkc->bcp', weights, rows[..., 6:])
@@ -218,7 +218,7 @@ def _draw_block(block, table, splats, width, height):
   shape = (len(block.tile), table.shape[1] - 6, tiles.SIZE**2)
   start = (jnp.int32(0), transmittance, jnp.zeros(shape, table.dtype))
   _, transmittance, image = jax.lax.while_loop(
-    lambda carry: _is_busy(carry[0], block, carry[1]), step, start
+    lambda carry: is_busy(carry[0], block, carry[1]), step, start
   )
   return jnp.concatenate([image, jnp.abs(transmittance)[:, None]], axis=1)
 
@@ -230,20 +230,20 @@ def _pull_block(sums, block, table, splats, planes, width, height, with_abs):
 
     S <- S - w u,  dL/dalpha = T u - S / (1 - alpha),  u = v_image . channels
   """
-  x, y, u, v, transmittance = _pixels(block, width, height, table.dtype)
+  x, y, u, v, transmittance = pixels_of(block, width, height, table.dtype)
   planes = jnp.take(planes, block.tile, axis=0, mode='fill', fill_value=0)
   v_image, rest = planes[:, :-1], planes[:, -1]
   v_pixels = v_image.transpose(0, 2, 1)
 
   def step(carry):
     i, transmittance, rest, sums = carry
-    index, rows = _take_rows(table, splats, block, i, x, y)
-    alphas = _alphas(rows, u, v)
+    index, rows = take_rows(table, splats, block, i, x, y)
+    alphas = alphas_of(rows, u, v)
     us = _einsum('bcp,bkc->bkp', v_image, rows[..., 6:])
     weights, slopes = [], []
     for alpha, value in zip(*(jnp.moveaxis(x, 1, 0) for x in (alphas, us))):
       before = transmittance
-      weight, transmittance = _advance(before, alpha)
+      weight, transmittance = advance(before, alpha)
       rest = rest - weight * value
       v_alpha = before * value - rest / (1 - alpha)
       is_smooth = (weight > 0) & (alpha < constants.ALPHA_MAX)
@@ -259,7 +259,7 @@ def _pull_block(sums, block, table, splats, planes, width, height, with_abs):
 
   carry = (jnp.int32(0), transmittance, rest, sums)
   return jax.lax.while_loop(
-    lambda carry: _is_busy(carry[0], block, carry[1]), step, carry
+    lambda carry: is_busy(carry[0], block, carry[1]), step, carry
   )[-1]
 
 
