@@ -50,7 +50,8 @@ class Targets:
 
   Attributes:
     means: [P, m, 3] scene units.
-    covariances: [P, m, 3, 3] scene units squared; identities where not `mask`.
+    covariances: [P, m, 3, 3] float64, scene units squared; identities where
+      not `mask`.
     opacities: [P, m] in [0, 1); 0 where not `mask`.
     sh: [P, m, K, 3].
     mask: [P, m] bool.
@@ -66,11 +67,10 @@ class Targets:
 
 
 @jax.jit
-def covariances(gaussians: Gaussians) -> Array:
-  """Sigma = R diag(s^2) R^T, [..., N, 3, 3], scene units squared."""
+def factors(gaussians: Gaussians) -> Array:
+  """W = R diag(s) with Sigma = W W^T, [..., N, 3, 3], scene units."""
   rotation = geometry.quat_to_rotation(gaussians.quats)
-  factor = rotation * gaussians.scales[..., None, :]
-  return jnp.einsum('...ij,...kj->...ik', factor, factor, precision='highest')
+  return rotation * gaussians.scales[..., None, :]
 
 
 @jax.jit
@@ -207,7 +207,7 @@ def targets(
   """
   num = len(counts) * num_slots
   groups = np.where(np.asarray(groups) == NONE, num, groups)
-  means, sh = np.asarray(gaussians.means), np.asarray(gaussians.sh)
+  means, sh = np.asarray(gaussians.means, float), np.asarray(gaussians.sh)
   shown = np.asarray(footprint(gaussians))
 
   def total(values: np.ndarray) -> np.ndarray:
@@ -219,10 +219,11 @@ def targets(
   share = shown / whole[groups]
   centers = total(share[:, None] * means)
   away = means - centers[groups]
-  spread = np.asarray(covariances(gaussians))
-  spread = spread + away[:, :, None] * away[:, None, :]
+  # Squares of thin axes want more digits than the axes did.
+  roots = np.asarray(factors(gaussians), np.float64)
+  spread = roots @ roots.mT + away[:, :, None] * away[:, None, :]
   shapes = total(share[:, None, None] * spread)
-  shapes = np.where(sizes[:, None, None] > 0, shapes, np.eye(3, dtype='f'))
+  shapes = np.where(sizes[:, None, None] > 0, shapes, np.eye(3))
   merged = np.minimum(
     whole / np.exp(np.linalg.slogdet(shapes)[1] / 3), MAX_OPACITY
   )

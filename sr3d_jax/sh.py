@@ -96,6 +96,30 @@ def rotate(sh: Array, rotation: Array) -> Array:
   return jnp.einsum('ks,sj,...jc->...kc', fit, terms, sh, precision='highest')
 
 
+def rotate_linear(linear: Array, rotations: Array) -> Array:
+  """Rotates the band of degree 1 alone, each function by its own rotation.
+
+  That band is a vector along the direction of steepest growth,
+  v = (-c_3, -c_1, c_2), which turns as vectors do: what `rotate` finds, without
+  a fit.
+
+  Args:
+    linear: [..., 3, 3] the coefficients 1 to 3 of three colours.
+    rotations: [..., 3, 3].
+
+  Returns:
+    [..., 3, 3].
+  """
+  c = jnp.moveaxis(linear, -2, 0)
+  vectors = jnp.stack([-c[2], -c[0], c[1]], axis=-2)
+  x, y, z = jnp.moveaxis(
+    jnp.einsum('...ij,...jc->...ic', rotations, vectors, precision='highest'),
+    -2,
+    0,
+  )
+  return jnp.stack([-y, z, -x], axis=-2)
+
+
 def _terms(directions, degree: int) -> list:
   """Lists the K harmonics at directions [..., 3], NumPy or JAX alike."""
   x, y, z = directions[..., 0], directions[..., 1], directions[..., 2]
