@@ -26,9 +26,10 @@ FLOORS = (
   'metrics optim degrade worsen hessian lineage lineage_tokens children '
   'selection surface_scores ordering warp fields tile_splat kernel_usage '
   'calibration films backproject spectra samplers decimate color_fix niqe '
-  'similarity view_consistency temporal distances met3r volume rays',
+  'similarity view_consistency temporal distances met3r volume rays '
+  'gaussian_distances',
   'models fit_step latent_views latent_prior noise_fields trust coverage '
-  'judges split_scores vae_terms',
+  'judges split_scores split_rules vae_terms',
   'priors representations scenes batches fit train consolidate evaluate cli '
   'resolve enlarge table benchmark standings scene_standings validate '
   'bank_audits field_audits wave_audits methods timing texture_scores '
