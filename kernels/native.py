@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from sr3d_kernels import sources
 
 _CALLS = (
+  'sr3d_moments',
   'sr3d_project_forward',
   'sr3d_project_backward',
   'sr3d_rasterize_forward',

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from sr3d_kernels import backends, native
-from sr3d_kernels.moments import reference, xla
+from sr3d_kernels.moments import cpu, reference, xla
 from sr3d_kernels.moments.powers import INDEX, POWERS
 from sr3d_kernels.rasterize import (
   count_slots,
@@ -30,7 +30,7 @@ from sr3d_kernels.rasterize import (
   replace_invalid,
 )
 
-BACKENDS = {'xla': xla, 'reference': reference}
+BACKENDS = {'cpu': cpu, 'xla': xla, 'reference': reference}
 
 __all__ = ['BACKENDS', 'INDEX', 'POWERS', 'Moments', 'choose', 'moments']
 
