@@ -74,16 +74,17 @@ def table(config: Any) -> str:
   groups |= {f'finetuned, {len(config.after)} seeds': tuple(config.after)}
   for scene, run in config.runs.items():
     for label, rows in groups.items():
-      figures = [scores(Path(config.root, run), x, config.path) for x in rows]
+      folder, path = Path(config.root, run), config.paths[scene]
+      figures = [scores(folder, x, path) for x in rows]
       lines.append(line(f'{scene}, {label}', np.array(figures)))
   return '\n'.join(lines) + '\n'
 
 
-def film(config: Any, folder: Path) -> np.ndarray:
+def film(config: Any, folder: Path, path: str) -> np.ndarray:
   """[T, H, 3 W, 3] uint8: before, after and the truth of a run."""
   stages = {
     row: np.split(
-      video.load(folder / 'rows' / row / f'{config.path}.mp4'),
+      video.load(folder / 'rows' / row / f'{path}.mp4'),
       len(clip_scores.STAGES),
       axis=2,
     )
@@ -100,7 +101,7 @@ def run(config: Any, folder: Path) -> Path:
   """Writes the table and the films; returns the table's file."""
   text = table(config)
   films = {
-    scene: film(config, Path(config.root, run))
+    scene: film(config, Path(config.root, run), config.paths[scene])
     for scene, run in config.runs.items()
   }
   folder.mkdir(parents=True, exist_ok=True)

@@ -238,7 +238,7 @@ def compare_clips(
     films = clip_scores.stages(
       key, prior, prior_params, start, lifted, truth, drawing
     )
-    align = clip_scores.depth_alignment(lifted, truth, drawing)
+    align = clip_scores.depth_alignment(start, truth, drawing)
     scores[name] = clip_scores.measure(films, align)
     shown = np.concatenate([films[x] for x in clip_scores.STAGES], axis=-2)
     folder.mkdir(parents=True, exist_ok=True)

@@ -2,8 +2,8 @@
 
 Enlarging a film makes it sharp and lets it flicker; fitting one scene to all of
 its frames ends that, at some cost of sharpness (SuperGaussian, Shen et al.
-2024). Neighbours are compared along the depth of the lifted scene, the same for
-all stages.
+2024). Neighbours are compared along the depth of one scene for all stages;
+where methods are compared, that is the coarse one, which they share.
 """
 
 from collections.abc import Callable, Mapping
@@ -69,10 +69,10 @@ def stages(
 
 
 def depth_alignment(
-  lifted: Gaussians, truth: Views, drawing: Mapping[str, Any]
+  scene: Gaussians, truth: Views, drawing: Mapping[str, Any]
 ) -> Callable:
-  """Aligns neighbours along the depth of the lifted scene, see `temporal`."""
-  depths = coverage.surfaces(lifted, truth.cameras, dict(drawing))
+  """Aligns neighbours along the depth of a scene, see `temporal`."""
+  depths = coverage.surfaces(scene, truth.cameras, dict(drawing))
   return view_consistency.follow(depths, truth.cameras)
 
 

@@ -2,14 +2,18 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
 
 from configs.eval import vid4
+from configs.finetune_vsr import evaluation
 from configs.supergaussian import figures, finetuning
-from sr3d_jax.io import images
+from sr3d_jax import metrics, video_scores, vsr_pairs
+from sr3d_jax.io import images, records, weights
 from sr3d_jax.io import video as video_files
 from sr3d_jax.io import workdir as workdirs
+from sr3d_jax.models import basicvsr
 from sr3d_jax.priors import video
 
 
@@ -116,3 +120,42 @@ def test_finetuning_is_compared_in_numbers_and_films(load, tmp_path):
   assert film.shape == (2, 16, 48, 3)
   levels = film[:, 8, 8::16].mean((0, 2))  # before, after, true
   np.testing.assert_allclose(levels, [60, 120, 250], atol=5)
+
+
+def test_networks_are_measured_on_pairs(load, tmp_path, capsys, monkeypatch):
+  config = evaluation.get_config()
+  config.network.update(
+    channels=8, num_blocks=1, fine_channels=8, flow_channels=(8, 8),
+    flow_levels=2, unroll=1,
+  )  # fmt: skip
+  params = basicvsr.make(**config.network).init(jax.random.key(0))
+  for name in ('shipped', 'tiny'):
+    weights.save(tmp_path / f'{name}.npz', params)
+    config.weights[name] = str(tmp_path / f'{name}.npz')
+  rng = np.random.default_rng(0)
+  hr = rng.integers(0, 255, (3, 32, 64, 3), np.uint8)
+  pair = {
+    'lr': hr[:, ::4, ::4],
+    'hr': hr,
+    'world_to_cam': np.tile(np.eye(4, dtype=np.float32), (3, 1, 1)),
+    'focal': np.ones((3, 2), np.float32),
+    'center': np.ones((3, 2), np.float32),
+    'meta': {'source': 'fox', 'num_splats': 5},
+  }
+  run = load('evaluate_pairs')['run']
+  monkeypatch.setattr(
+    vsr_pairs,
+    'make_all',
+    lambda folder, **_: records.save(folder / 'fox-00.array_record', [pair]),
+  )
+  results = run(config, tmp_path / 'out')
+  assert set(results['fox']) == {'bicubic', 'shipped', 'tiny'}
+  assert results['fox']['shipped'] == results['fox']['tiny']
+  wanted = video_scores.bicubic(pair['lr'] / np.float32(255), 4)
+  level = np.mean(metrics.psnr(wanted, hr / np.float32(255)))
+  assert results['fox']['bicubic']['psnr'] == pytest.approx(level, abs=1e-3)
+  told = capsys.readouterr().out
+  assert 'tiny_seed1 is left out, there is no' in told
+  assert told.count('| fox |') == 3
+  film = video_files.load(tmp_path / 'out/fox.mp4')
+  assert film.shape == (3, 32, 4 * 64, 3)
