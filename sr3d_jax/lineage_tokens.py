@@ -21,6 +21,7 @@ from sr3d_jax.numerics import safe_divide
 from sr3d_jax.types import Array, Gaussians
 
 NUM_HESSIAN = 14
+LABELLED = slice(7, 12)  # of these: what only photos tell, S and gradients
 TOKEN_PARTS = {
   'offset': 3, 'log_cov': 6, 'size': 1, 'anisotropy': 2, 'opacity': 1,
   'dc': 3, 'degree1': 9, 'bands': 6, 'code': 2, 'hessian': NUM_HESSIAN,
