@@ -20,7 +20,8 @@ _einsum = functools.partial(jnp.einsum, precision='highest')
 
 # Where the product of two monomials of degree at most 2 lies among the moments.
 _PAIRS = np.array(
-  [[INDEX[k + m, l + n] for m, n in POWERS[:6]] for k, l in POWERS[:6]]
+  [[INDEX[k + m, l + n] for m, n in POWERS[:6]] for k, l in POWERS[:6]],
+  np.int32,
 )
 
 
