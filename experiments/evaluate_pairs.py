@@ -43,11 +43,12 @@ def load_weights(config: Any, network: VideoNetwork) -> dict[str, Params]:
   """{row: its weights}; those whose file is not there are told and left out."""
   found = {}
   for row, name in config.weights.items():
-    file = video.SHIPPED if name == 'shipped' else paths.data_path(name)
-    if Path(file).exists():
-      found[row] = bundles.restore(file, network.init)
+    try:
+      file = video.SHIPPED if name == 'shipped' else paths.data_path(name)
+    except FileNotFoundError as error:
+      print(f'{row} is left out: {error}')
     else:
-      print(f'{row} is left out, there is no {file}')
+      found[row] = bundles.restore(file, network.init)
   return found
 
 
@@ -107,7 +108,7 @@ def run(config: Any, folder: Path) -> dict[str, dict[str, dict[str, float]]]:
     results[source] = scores
     groups = {
       group: [row for row in rows if row in scores]
-      for group, rows in config.groups.items()
+      for group, rows in config.groups
     }
     groups = {group: rows for group, rows in groups.items() if rows}
     for group, rows in groups.items():

@@ -69,11 +69,11 @@ def get_config(arg: str = '') -> ConfigDict:
         'shipped': 'shipped',
         **{name: str(ROOT / name / 'weights.npz') for name in TUNED},
       },
-      'groups': {
-        'bicubic': ('bicubic',),
-        'shipped': ('shipped',),
-        'finetuned': TUNED,
-      },
+      'groups': (
+        ('bicubic', ('bicubic',)),
+        ('shipped', ('shipped',)),
+        ('finetuned', TUNED),
+      ),
       'num_frames': 50,
       'rate': 12.0,  # of the films, frames a second
     }
