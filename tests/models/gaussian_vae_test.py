@@ -281,18 +281,18 @@ def _two_modes(step, batch=64):
   inputs['neighbors'] *= 0
   inputs['tokens'][:, 0, 0] = reach
   axis = rng.integers(2, size=batch)
-  means = np.zeros((batch, 2, 3), 'f')
+  means = np.zeros((batch, 4, 3), 'f')
   means[np.arange(batch), 0, axis] = reach
   means[np.arange(batch), 1, axis] = -reach
-  factors = np.broadcast_to(0.5 * np.eye(3, dtype='f'), (batch, 2, 3, 3))
-  targets = np.zeros((batch, 2, 22), 'f')
+  factors = np.broadcast_to(0.5 * np.eye(3, dtype='f'), (batch, 4, 3, 3))
+  targets = np.zeros((batch, 4, 22), 'f')
   targets[..., :3] = means
   return inputs | {
     'targets': targets,
-    'target_mask': np.ones((batch, 2), bool),
+    'target_mask': np.broadcast_to(np.arange(4) < 2, (batch, 4)),
     'family': Family(
-      means=means, factors=factors, opacity_logits=np.zeros((batch, 2), 'f'),
-      dc=np.zeros((batch, 2, 3), 'f'),
+      means=means, factors=factors, opacity_logits=np.zeros((batch, 4), 'f'),
+      dc=np.zeros((batch, 4, 3), 'f'),
     ),
     'log_gain': np.log(reach),
     'gain_mask': np.ones(batch, bool),
@@ -312,12 +312,11 @@ def _grow(batch, slots):
   )
 
 
-def _train(vae, num_steps):
+def _train(vae, params, num_steps):
   network = vae_terms.learning(
     vae, _grow, num_steps=num_steps, small_weight=0.0
   )
   optimizer = optax.adam(5e-3)
-  params = jax.jit(network.init)(jax.random.key(0))
   state = optimizer.init(params)
 
   @jax.jit
@@ -334,9 +333,8 @@ def _train(vae, num_steps):
   return params, scalars
 
 
-def test_z_learns_what_the_lineage_cannot_tell():
-  vae = gaussian_vae.make(**{**TINY, 'num_children': 2})
-  params, scalars = _train(vae, 150)
+def test_z_learns_what_the_lineage_cannot_tell(vae, params):
+  params, scalars = _train(vae, params, 150)
   batch = _two_modes(10_000)
 
   @jax.jit
@@ -356,4 +354,5 @@ def test_z_learns_what_the_lineage_cannot_tell():
   assert scalars['gain'] < 0.01
   assert scalars['active_units'] >= 1
   assert 0.5 < scalars['kl'] < 50
-  assert kept < 0.1 < 0.3 < shuffled
+  # one that ignores z ends at 0.17 for either: four slots can hedge
+  assert kept < 0.05 < 0.2 < shuffled
