@@ -29,11 +29,12 @@ FLOORS = (
   'similarity view_consistency temporal distances met3r volume rays '
   'gaussian_distances',
   'models fit_step latent_views latent_prior noise_fields trust coverage '
-  'judges split_scores split_rules vae_terms',
+  'judges split_scores split_rules vae_terms hessian_features offspring',
   'priors representations scenes batches fit train consolidate evaluate cli '
   'resolve enlarge table benchmark standings scene_standings validate '
-  'bank_audits field_audits wave_audits methods timing texture_scores '
-  'conversion costs vsr_pairs video_scores walks inputs clip_scores pyramid',
+  'split_audits bank_audits field_audits wave_audits methods timing '
+  'texture_scores conversion costs vsr_pairs video_scores walks inputs '
+  'clip_scores pyramid families grow',
   'experiments',
 )
 FLOOR = {word: i for i, words in enumerate(FLOORS) for word in words.split()}
