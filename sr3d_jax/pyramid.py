@@ -232,7 +232,7 @@ def make_all(
     levels: 'num_levels', 'num_steps', 'num_first', 'num_before' of
       `fit_levels`.
     fitting: of `fit`, but for its steps.
-    features: see `record`.
+    features: as of `record`, but is told the drawing and the background, too.
 
   Returns:
     The files of all histories.
@@ -280,6 +280,9 @@ def make_all(
       'background': list(scene.background),
       **drawing,
     }
-    arrays = record(history, scene.train, features)
+    look = features and functools.partial(
+      features, **{'background': scene.background, **drawing}
+    )
+    arrays = record(history, scene.train, look)
     records.save(file, [{**arrays, 'meta': meta}])
   return made
