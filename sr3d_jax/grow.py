@@ -1,0 +1,394 @@
+"""Adds Gaussians to a scene in one pass, without looking at a finer picture.
+
+Score at the cameras of the wanted resolution, select, tell a network of
+lineages what was selected (or take a rule that nothing was learnt for), and put
+the children in the place of their parents (Khalid et al. 2025, "GaussianVAE",
+whose steps are public but not their formulas; scores, budget and splits are
+ours). A network and a rule differ in one argument, so that what is compared is
+no more than that. Enlarging by four is doing it twice, see `history`.
+"""
+
+import contextlib
+import functools
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sr3d_jax import (
+  density,
+  hessian,
+  lineage,
+  offspring,
+  render,
+  selection,
+  split_rules,
+  split_scores,
+)
+from sr3d_jax.io import paths
+from sr3d_jax.io import weights as weight_files
+from sr3d_jax.models import gaussian_vae
+from sr3d_jax.offspring import Learned
+from sr3d_jax.types import Array, Camera, Gaussians, Views
+
+PARTS = ('score', 'select', 'network', 'assemble')  # of what is timed
+
+
+def load(weights: str, *, temperature: float = 0.0, **network: Any) -> Learned:
+  """Reads a network.
+
+  Args:
+    weights: an .npz file of `io.weights.save`, absolute or below the data
+      folder.
+    temperature: of z.
+    **network: of `models.gaussian_vae.make`.
+  """
+  vae = gaussian_vae.make(**network)
+  params = weight_files.restore(paths.data_path(weights), vae.init)
+  return Learned(vae, params, temperature, network.get('max_states', 4))
+
+
+class Report(NamedTuple):
+  """What became of a scene.
+
+  Attributes:
+    num_before: live Gaussians.
+    num_asked: B, parents that the budget asked for.
+    num_parents: that had children: more, where some of those were dropped.
+    num_after: live Gaussians.
+    num_dropped: children that the network did not want.
+    ancestors: [N'] int32, rows among the live before; see `lineage.Snapshot`.
+    seconds: of each of `PARTS`, compilation and all.
+  """
+
+  num_before: int
+  num_asked: int
+  num_parents: int
+  num_after: int
+  num_dropped: int
+  ancestors: np.ndarray
+  seconds: dict[str, float]
+
+
+def grow(
+  key: Array,
+  gaussians: Gaussians,
+  cameras: Camera,
+  *,
+  budget: int | float,
+  rule: Learned | Callable[[Gaussians], Gaussians] | str = 'conserving4',
+  score: str | Array = 'exp_split',
+  temperature: float = 0.0,
+  history: Sequence[lineage.Snapshot] = (),
+  scale: float = 2.0,
+  labels: Views | None = None,
+  evidence: Mapping[str, Any] | None = None,
+  features: Callable[[Gaussians, hessian.Curvature], Array] | None = None,
+  refiner: Learned | None = None,
+  capacity: int | None = None,
+  exclusion: Mapping[str, float] | None = None,
+  max_in_voxel: int | None = None,
+  batch_size: int = 4096,
+  background: Array | tuple[float, ...] = (0.0, 0.0, 0.0),
+  backend: str | None = None,
+  **projection: Any,
+) -> tuple[Gaussians, Report]:
+  """Puts children in the place of the Gaussians that call for them most.
+
+  Of B parents with m children each, (m - 1) B Gaussians are added, exactly.
+  Children whose existence is below 1/2 are dropped, their siblings keep the
+  parent's moments, and the slots go to the parents next in rank.
+
+  Args:
+    key: randomness.
+    gaussians: [N], as they are drawn; free slots are left out.
+    cameras: [V] of the wanted resolution.
+    budget: B as a count; or a share of the live, in (0, 1] and a float, which
+      is cut to those that are not excluded. 0 leaves the scene as it is.
+    rule: a network; or parents [B] to children [B, m]; or a name, see
+      `split_rules.RULES`.
+    score: see `split_scores.SCORES`; or [N] scores of the live.
+    temperature: of the selection, see `selection.select`.
+    history: of the scene, oldest first, the last snapshot being `gaussians`;
+      empty: a network is shown what there is now. To go on from a result, add
+      a snapshot of it with `Report.ancestors`.
+    scale: of `cameras` beside the resolution of the newest state.
+    labels: photos of the scene at the resolution that it was fitted to, for
+      scores of `split_scores.LABELLED`; nothing else looks at them.
+    evidence: other keywords of `split_scores.score`.
+    features: (live Gaussians, their curvature at `cameras`) -> [N, 14] of the
+      newest state, for `lineage_tokens.tokens`; None: not known.
+    refiner: a network of one child, for those that are not selected.
+    capacity: slots of the result, the free ones last; None: none is free.
+    exclusion: keywords of `selection.excluded`.
+    max_in_voxel: parents among neighbours, see `selection.select`; None: any.
+    batch_size: parents that the network sees at once.
+    background: [3].
+    backend: of `rasterize` and `moments`.
+    **projection: of `render.project`.
+
+  Returns:
+    The scene, and what was done.
+
+  Raises:
+    ValueError: a field is not finite; the budget is negative, or more than are
+      not excluded or fit the capacity; or history and scene do not match.
+  """
+  _check(gaussians, history, cameras)
+  live = np.flatnonzero(np.asarray(density.is_live(gaussians)))
+  scene = jax.tree.map(lambda x: jnp.asarray(x)[live], gaussians)
+  asked = _asked(budget, len(live))
+  rule = split_rules.named(rule, key) if isinstance(rule, str) else rule
+  num_children = _num_children(rule, scene) if asked else 1
+  seconds = dict.fromkeys(PARTS, 0.0)
+  timed = functools.partial(_timed, seconds)
+  if not asked and refiner is None:
+    same = gaussians if capacity is None else _padded(scene, capacity)
+    rows = np.arange(len(live), dtype=np.int32)
+    return same, Report(len(live), 0, 0, len(live), 0, rows, seconds)
+
+  score_key, select_key, draw_key = jax.random.split(key, 3)
+  drawing = {'background': background, 'backend': backend, **projection}
+  curvature = None
+  with timed('score') as done:
+    if asked or features is not None:
+      curvature = hessian.curvature(scene, cameras, **drawing)
+    if asked:
+      scores = done(
+        _scores(
+          score_key, score, scene, curvature, cameras, labels,
+          dict(evidence or {}), drawing,
+        )
+      )  # fmt: skip
+  network = rule if isinstance(rule, Learned) else refiner
+  ranked, told = np.zeros(0, int), None
+  with timed('select'):
+    if asked:
+      is_out = _excluded(scene, curvature, cameras, exclusion or {})
+      if isinstance(budget, float):
+        asked = min(asked, max(int(jnp.sum(~is_out)), 1))
+      ranked = _ranked(
+        select_key, scene, scores, asked, temperature, is_out, max_in_voxel
+      )
+    wanted = (num_children - 1) * asked
+    _check_room(len(live) + wanted, capacity)
+    if network is not None:
+      hints = None if features is None else features(scene, curvature)
+      told = offspring.tell(
+        network, scene, cameras, history=history, scale=scale, hints=hints
+      )
+
+  with timed('network') as done:
+    parents, kept, slots = _families(
+      draw_key, rule, told, ranked, asked, num_children, wanted, batch_size
+    )
+    others = np.setdiff1d(np.arange(len(live)), parents)
+    moved = None
+    if refiner is not None:
+      moved = offspring.slots(draw_key, refiner, told, others, batch_size)
+    done((slots, moved))
+  with timed('assemble') as done:
+    made = _made(rule, scene, parents, kept, slots)
+    rest = jax.tree.map(lambda x: x[others], scene)
+    if refiner is not None:
+      one = np.ones((len(others), 1), bool)
+      rest = _made(refiner, scene, others, one, moved)
+    grown = jax.tree.map(lambda *x: jnp.concatenate(x), rest, made)
+    families = np.repeat(parents, kept.sum(axis=1))
+    ancestors = np.concatenate([others, families]).astype(np.int32)
+    result = done(grown if capacity is None else _padded(grown, capacity))
+  report = Report(
+    len(live), asked, len(parents), len(ancestors), int((~kept).sum()),
+    ancestors, seconds,
+  )  # fmt: skip
+  return result, report
+
+
+def snapshot(
+  gaussians: Gaussians, report: Report, scale: float
+) -> lineage.Snapshot:
+  """What a scene grew to, as the next state of its history.
+
+  Args:
+    gaussians: [N'] of `grow`, without free slots.
+    report: of the same.
+    scale: the side of the new pictures over that of the finest in the history.
+  """
+  if len(gaussians.means) != len(report.ancestors):
+    raise ValueError(
+      f'{len(report.ancestors)} grew, got {len(gaussians.means)} slots: leave '
+      'the capacity out'
+    )
+  return lineage.Snapshot(
+    gaussians=gaussians,
+    ancestors=report.ancestors,
+    scale=np.float32(scale),
+    phase=np.int32(1),
+    mass=np.asarray(lineage.footprint(gaussians)),
+  )
+
+
+def _scores(
+  key, score, scene, curvature, cameras, labels, evidence, drawing
+) -> Array:
+  """[N], by name or as they were given."""
+  if not isinstance(score, str):
+    scores = jnp.asarray(score)
+    if scores.shape != scene.means.shape[:1]:
+      raise ValueError(
+        f'scores are of the {len(scene.means)} live Gaussians, got '
+        f'{scores.shape}'
+      )
+    return scores
+  if score in split_scores.LABELLED:
+    if labels is None:
+      raise ValueError(f'{score} needs labels, the photos of the scene')
+    curvature = hessian.curvature(scene, labels, **drawing)
+  if score == 'edges' and 'edges' not in evidence:
+    own = render.render_views(scene, cameras, **drawing)
+    options = {k: v for k, v in drawing.items() if k != 'background'}
+    evidence['edges'] = split_scores.blended(
+      scene, cameras, split_scores.laplacian(own), **options
+    )
+  return split_scores.score(score, curvature, scene, **{'key': key, **evidence})
+
+
+def _excluded(scene, curvature, cameras, exclusion) -> Array:
+  """[N]; two cameras are not held to show it thrice."""
+  few = min(selection.LEAST_VIEWS, len(cameras.world_to_cam))
+  return selection.excluded(
+    scene,
+    curvature.num_views,
+    curvature.radii,
+    **{'least_views': few, **exclusion},
+  )
+
+
+def _ranked(
+  key, scene, scores, asked, temperature, excluded, max_in_voxel
+) -> np.ndarray:
+  """Those that may have children, the first choice first: [B'], B' >= B."""
+  crowds = {}
+  if max_in_voxel is not None:
+    cells = selection.voxels(scene.means)
+    crowds = {'voxels': cells, 'max_in_voxel': max_in_voxel}
+  # Beyond the budget they inherit slots that others leave free.
+  most = asked if crowds else max(asked, int(jnp.sum(~excluded)))
+  chosen = selection.select(
+    key, scores, most, temperature=temperature, excluded=excluded, **crowds
+  )
+  return np.asarray(chosen)
+
+
+def _families(key, rule, told, ranked, asked, num_children, wanted, batch_size):
+  """Parents [B'], which children [B', m] they keep, and their raw slots."""
+  parents = ranked[:asked]
+  kept = np.ones((len(parents), num_children), bool)
+  if not isinstance(rule, Learned) or not asked:
+    return parents, kept, None
+  slots = offspring.slots(key, rule, told, parents, batch_size)
+  if num_children == 1:
+    return parents, kept, slots
+  while True:
+    existence = np.asarray(slots.existence)
+    kept = existence >= 0
+    missing = wanted - (kept.sum() - len(kept))
+    if missing <= 0 or len(parents) == len(ranked):
+      break
+    first = len(parents)
+    more = ranked[first : first + -(-missing // (num_children - 1))]
+    # Its own key, so that nobody draws the same noise.
+    found = offspring.slots(
+      jax.random.fold_in(key, first), rule, told, more, batch_size
+    )
+    slots = jax.tree.map(lambda *x: jnp.concatenate(x), slots, found)
+    parents = np.concatenate([parents, more])
+  # Only the last parent can have gone beyond, and it has siblings to spare.
+  last = np.where(kept[-1], existence[-1], np.inf)
+  kept[-1, np.argsort(last)[: max(-missing, 0)]] = False
+  return parents, kept, slots
+
+
+def _made(rule, scene, parents, kept, slots) -> Gaussians:
+  """The children that are kept, family by family: [sum of `kept`]."""
+  chosen = jax.tree.map(lambda x: x[parents], scene)
+  if not len(parents):
+    return chosen
+  if not isinstance(rule, Learned):
+    family = rule(chosen)
+  else:
+    keeps = kept.shape[1] > 1 if rule.keep_mean is None else rule.keep_mean
+    family = offspring.born(chosen, slots, jnp.asarray(kept), keep_mean=keeps)
+  rows = np.flatnonzero(kept)
+  return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[rows], family)
+
+
+def _num_children(rule, scene: Gaussians) -> int:
+  if isinstance(rule, Learned):
+    return rule.vae.num_children
+  some = jax.tree.map(lambda x: x[:1], scene)
+  return jax.eval_shape(rule, some).means.shape[1]
+
+
+def _asked(budget: int | float, num: int) -> int:
+  """B of a count or a share."""
+  if budget < 0 or (isinstance(budget, float) and not budget <= 1):
+    raise ValueError(
+      f'budget must be a count of parents, or a share in [0, 1] and a float, '
+      f'got {budget!r}'
+    )
+  return round(budget * num) if isinstance(budget, float) else int(budget)
+
+
+def _padded(scene: Gaussians, capacity: int) -> Gaussians:
+  num = len(scene.means)
+  _check_room(num, capacity)
+  return density.grow(scene, num, capacity)
+
+
+@contextlib.contextmanager
+def _timed(seconds: dict[str, float], part: str) -> Iterator[Callable]:
+  """Adds to the seconds of a part; what is handed over is waited for."""
+  started = time.monotonic()
+  yield jax.block_until_ready
+  seconds[part] += time.monotonic() - started
+
+
+def _check(gaussians, history, cameras) -> None:
+  """Raises where what was given makes no scene."""
+  wrong = {
+    field: int(np.sum(~np.isfinite(np.asarray(getattr(gaussians, field)))))
+    for field in lineage.FIELDS
+  }
+  told = [f'{field} ({num})' for field, num in wrong.items() if num]
+  if told:
+    raise ValueError(
+      f'numbers that are not finite in {", ".join(told)}: leave those '
+      f'Gaussians out of the {len(gaussians.means)}, or look at where they '
+      'came from'
+    )
+  if not len(cameras.world_to_cam):
+    raise ValueError('a scene is scored at cameras, got none')
+  num_live = int(np.sum(np.asarray(density.is_live(gaussians))))
+  if not num_live:
+    raise ValueError(
+      f'none of {len(gaussians.means)} Gaussians is alive: there is nothing '
+      'to have children'
+    )
+  if history and len(history[-1].gaussians.means) != num_live:
+    raise ValueError(
+      f'the newest state of the history has '
+      f'{len(history[-1].gaussians.means)} Gaussians, the scene {num_live}: '
+      'the last snapshot must be the scene'
+    )
+
+
+def _check_room(num: int, capacity: int | None) -> None:
+  if capacity is not None and num > capacity:
+    raise ValueError(
+      f'{num} Gaussians would not fit the capacity {capacity}: lower the '
+      'budget, or raise the capacity'
+    )
