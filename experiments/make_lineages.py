@@ -10,26 +10,15 @@ the next one.
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from absl import flags
 from ml_collections import config_flags
 
 from sr3d_jax import cli, hessian_features, pyramid, resolve
 from sr3d_jax.fit import fit_state
 from sr3d_jax.io import workdir as workdirs
-from sr3d_jax.lineage import Snapshot
-from sr3d_jax.lineage_tokens import NUM_HESSIAN
-from sr3d_jax.types import Array, Views
 
 _CONFIG = config_flags.DEFINE_config_file('config', lock_config=True)
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Where the histories go.')
-
-
-def look(snapshot: Snapshot, views: Views, **drawing: Any) -> Array:
-  """[N, 14] of Gaussians at their level; zeros at the finest, no one's past."""
-  if snapshot.scale == 1:
-    return np.zeros((len(snapshot.mass), NUM_HESSIAN))
-  return hessian_features.of_views(snapshot.gaussians, views, **drawing)
 
 
 def run(config: Any, folder: Path) -> list[Path]:
@@ -41,7 +30,7 @@ def run(config: Any, folder: Path) -> list[Path]:
     folder,
     build=resolve.build,
     fit=fit_state,
-    features=look if looks else None,
+    features=hessian_features.look if looks else None,
     **sections,
   )
 

@@ -17,7 +17,8 @@ import jax
 import jax.numpy as jnp
 
 from sr3d_jax import children, hessian, render
-from sr3d_jax.lineage_tokens import LABELLED
+from sr3d_jax.lineage import Snapshot
+from sr3d_jax.lineage_tokens import LABELLED, NUM_HESSIAN
 from sr3d_jax.numerics import safe_divide, safe_norm
 from sr3d_jax.types import Array, Gaussians, Views
 
@@ -118,6 +119,16 @@ def of_views(
     return features(gaussians, free)[:num]
   absolute = absolute_pulls(gaussians, views, **drawing)
   return features(gaussians, free, curvature(views), absolute)[:num]
+
+
+def look(snapshot: Snapshot, views: Views, **drawing: Any) -> Array:
+  """`of_views` of a state of a fit, for `pyramid.record`: [N, 14].
+
+  Zeros at the finest level, which is no one's past.
+  """
+  if snapshot.scale == 1:
+    return jnp.zeros((len(snapshot.mass), NUM_HESSIAN))
+  return of_views(snapshot.gaussians, views, **drawing)
 
 
 def absolute_pulls(
