@@ -1,0 +1,113 @@
+"""Training the VAE of lineages, run small without its flags."""
+
+import numpy as np
+import pytest
+
+from configs.gaussian_vae import train as configs
+from configs.lineages import tiny
+from sr3d_jax.io import progress
+from sr3d_jax.io import workdir as workdirs
+
+
+@pytest.fixture(scope='module')
+def made(tmp_path_factory):
+  """A folder for the histories of two desks, which the first run makes."""
+  return tmp_path_factory.mktemp('made')
+
+
+def _config(word='smoke'):
+  config = configs.get_config(word)
+  for source in config.lineages.sources.values():
+    source.update(width=32, height=24, num_train=3, num_points=30)
+  config.lineages.with_hessian = False  # for speed: see make_lineages_test
+  config.lineages.representation.capacity = 128
+  config.lineages.levels.update(num_first=6, num_steps=6, num_before=2)
+  config.lineages.fitting.update(refine_start=3, refine_stop=4, chunk=2)
+  config.batches.batch_size = 16
+  config.validation.num_parents = 24
+  return config
+
+
+def _given(config, made):
+  """The same, from histories that are there."""
+  config.lineages = {}
+  config.batches.roots = (str(made / 'lineages'),)
+  return config
+
+
+@pytest.fixture
+def whole(load, made):
+  """The folder of a run that nothing interrupted."""
+  if not (made / 'vae_card.json').exists():
+    load('train_gaussian_vae')['run'](_config(), made)
+  return made
+
+
+def test_histories_are_made_and_the_card_tells_the_scenes_apart(whole):
+  card = workdirs.read_json(whole / 'vae_card.json')
+  assert (card['learnt'], card['held_out']) == (['desk1'], ['desk2'])
+  assert len(card['data']) == 2 and card['num_steps'] == 8
+  for scores in card['scores'].values():
+    assert all(np.isfinite(list(scores.values())))
+    assert 0 <= scores['prior_wins'] <= 1
+  # no photo and no history are other inputs, and ask for the same plain split
+  history, bare = card['scores']['history'], card['scores']['bare']
+  assert history['plain'] == pytest.approx(bare['plain'], rel=1e-5)
+  assert history['prior'] != bare['prior']
+  assert (whole / 'metrics.csv').exists()
+  curves = progress.load_curves(whole)
+  assert curves['step'] == [4, 8]
+  assert curves['valid_prior'][-1] == pytest.approx(history['prior'], rel=1e-4)
+
+
+def test_a_run_that_was_killed_goes_on_to_the_same_bytes(
+  load, whole, tmp_path, monkeypatch
+):
+  run = load('train_gaussian_vae')['run']
+  monkeypatch.setattr(run.__globals__['progress'].Progress, 'log', _killed)
+  with pytest.raises(KeyboardInterrupt):
+    run(_given(_config(), whole), tmp_path)
+  monkeypatch.undo()
+  assert not (tmp_path / 'weights.npz').exists()
+  file = run(_given(_config(), whole), tmp_path)
+  assert file.read_bytes() == (whole / 'weights.npz').read_bytes()
+
+
+_LOG = progress.Progress.log
+
+
+def _killed(bar, step, scalars):
+  _LOG(bar, step, scalars)
+  if step == 8:  # of step 4 there is a checkpoint
+    raise KeyboardInterrupt
+
+
+def test_one_child_alone_may_move_its_parent(load, whole, tmp_path):
+  config = _given(_config('smoke,m1'), whole)
+  assert config.network.num_children == config.batches.num_children == 1
+  load('train_gaussian_vae')['run'](config, tmp_path)
+  card = workdirs.read_json(tmp_path / 'vae_card.json')
+  assert not card['keep_mean'] and card['network']['num_children'] == 1
+  assert (
+    card['scores']['history']['prior'] != card['scores']['history']['plain']
+  )
+
+
+def test_a_scene_that_is_not_there_cannot_be_held_out(load, whole, tmp_path):
+  config = _given(_config(), whole)
+  config.batches.held_out = ('desk3',)
+  with pytest.raises(ValueError, match='which was to be held out'):
+    load('train_gaussian_vae')['run'](config, tmp_path)
+
+
+def test_words_are_known_and_sizes_agree():
+  for word in ('', 'tiny', 'base', 'smoke', 'tiny,m1'):
+    config = configs.get_config(word)
+    assert config.network.num_children == config.batches.num_children
+    assert config.optimizer.num_steps == config.train.num_steps
+    assert set(config.batches.held_out) < set(config.lineages.sources)
+    assert config.train.num_steps % config.train.chunk == 0
+    assert config.validation.every % config.train.chunk == 0
+  assert set(configs.HELD_OUT) < set(tiny.get_config().sources)
+  with pytest.raises(ValueError, match='smoke, m1, got'):
+    configs.get_config('huge')
