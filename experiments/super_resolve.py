@@ -30,6 +30,7 @@ from sr3d_jax import (
   consolidate,
   coverage,
   evaluate,
+  grow,
   hosts,
   inputs,
   methods,
@@ -39,7 +40,7 @@ from sr3d_jax import (
   walks,
 )
 from sr3d_jax.fit import fit_state
-from sr3d_jax.io import video
+from sr3d_jax.io import paths, splat_files, video
 from sr3d_jax.io import workdir as workdirs
 from sr3d_jax.methods import ANCHORED
 from sr3d_jax.render import ALPHA_MIN, render_views
@@ -303,12 +304,18 @@ def run(config: Any, folder: Any) -> list[dict]:
 
     return fit_stage
 
-  with table.recorder('lr_fit', config.first_fit.num_steps) as (store, log):
-    start = fit_state(
-      first_key, rep, rep.init(init_key, full), lr_train,
-      store=store, log=log, **drawing, **config.first_fit,
-    ).params  # fmt: skip
-  table.add('lr_fit', rep.gaussians(start), note='coarse views only')
+  if config.get('given'):
+    start = rep.adopt(
+      splat_files.load(paths.data_path(config.scene.root)), lr_train.cameras
+    )
+    table.add('lr_fit', rep.gaussians(start), note='as given')
+  else:
+    with table.recorder('lr_fit', config.first_fit.num_steps) as (store, log):
+      start = fit_state(
+        first_key, rep, rep.init(init_key, full), lr_train,
+        store=store, log=log, **drawing, **config.first_fit,
+      ).params  # fmt: skip
+    table.add('lr_fit', rep.gaussians(start), note='coarse views only')
 
   for row, made in rows.items():
     if table.has(row):
@@ -328,21 +335,34 @@ def run(config: Any, folder: Any) -> list[dict]:
       params = made.representation.init(
         init_key, with_points(full, rep.gaussians(start))
       )
+    if made.grow is not None:
+      fine = lr_train.cameras.at_scale(made.prior.scale)
+      scenes = rep.gaussians(start), rep.gaussians(rep.refresh(start, fine))
+      try:
+        params, told = methods.grown(
+          made, fit_key, scenes, lr_train.cameras,
+          grow=grow.grow, load=grow.load, **drawing,
+        )  # fmt: skip
+      except FileNotFoundError as error:
+        table.skip(row, str(error))
+        continue
+      facts |= told
     prior, seconds = timing.timed(shown)
     if prior.couple is not None:
       prior = prior._replace(
         couple=functools.partial(prior.couple, **config.drawing)
       )
-    params = consolidate.consolidate(
-      fit_key, prior, prior_params, made.representation, params, views,
-      fit=finer_fit(
-        row, made.steps, made.fit, made.one_fit,
-        anchor_weight=made.anchor_weight,
-      ),
-      draw=functools.partial(render_views, **drawing),
-      is_fitted=[steps > 0 for steps in made.steps],
-      trust=made.trust and functools.partial(made.trust, drawing=drawing),
-    )  # fmt: skip
+    if any(made.steps):
+      params = consolidate.consolidate(
+        fit_key, prior, prior_params, made.representation, params, views,
+        fit=finer_fit(
+          row, made.steps, made.fit, made.one_fit,
+          anchor_weight=made.anchor_weight,
+        ),
+        draw=functools.partial(render_views, **drawing),
+        is_fitted=[steps > 0 for steps in made.steps],
+        trust=made.trust and functools.partial(made.trust, drawing=drawing),
+      )  # fmt: skip
     gaussians = made.representation.gaussians(params)
     if config.get('clips') and hosts.is_first():
       # Before the row counts as finished: a run that is killed goes on here.

@@ -14,6 +14,7 @@ from sr3d_jax import optics
 from sr3d_jax.types import Array, Camera, Gaussians
 
 FILTER_VARIANCE = 0.2  # in squared sampling intervals
+LEAST_SHARP = 0.04  # of a variance: what a filter leaves of it at least
 SEEN_MARGIN = 0.15  # of the image on each side: a point there still counts
 
 
@@ -76,4 +77,33 @@ def smooth(gaussians: Gaussians, deviation: Array) -> Gaussians:
       deviation[:, None] > 0, log_scales, gaussians.log_scales
     ),
     opacity_logits=jnp.where(deviation > 0, logits, gaussians.opacity_logits),
+  )
+
+
+def sharpen(gaussians: Gaussians, deviation: Array) -> Gaussians:
+  """Inverts `smooth`: what it makes these Gaussians of, where there is such.
+
+  s = sqrt(s'^2 - f^2), o = o' prod_k s'_k / s_k. Axes that are hardly wider
+  than the filter keep `LEAST_SHARP` of their variance, and opacities stay below
+  1, so that those grow a little.
+
+  Args:
+    gaussians: [N], as they are to be drawn.
+    deviation: [N] standard deviation of the filter, scene units.
+  """
+  drawn = gaussians.scales
+  variance = drawn**2
+  variance = jnp.maximum(
+    variance - deviation[:, None] ** 2, LEAST_SHARP * variance
+  )
+  log_scales = 0.5 * jnp.log(jnp.maximum(variance, 1e-30))
+  gain = jnp.sum(gaussians.log_scales - log_scales, axis=-1)
+  log_opacity = jax.nn.log_sigmoid(gaussians.opacity_logits) + gain
+  log_opacity = jnp.minimum(log_opacity, -1e-6)
+  logits = log_opacity - jnp.log1p(-jnp.exp(log_opacity))
+  is_blurred = deviation > 0
+  return dataclasses.replace(
+    gaussians,
+    log_scales=jnp.where(is_blurred[:, None], log_scales, gaussians.log_scales),
+    opacity_logits=jnp.where(is_blurred, logits, gaussians.opacity_logits),
   )

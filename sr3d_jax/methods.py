@@ -16,6 +16,11 @@ without or with the anchor loss; or as a section of its own, whose keys are
       looks like along them, in place of the photos
     start: 'fit', the scene goes on from the one fitted to the photos, or
       'points', it begins anew with what its Gaussians say of place and colour
+    grow: keywords of `grow.grow`, by which that scene gets Gaussians before
+      its own fit, and with them `passes`, over which the enlargement is shared;
+      `weights` and `network` of a network in place of `rule`; and `smoothing`,
+      'kept', that of the photos, or 'fine', that of the finer views. The prior
+      may be left out, and `steps` be (0,): the scene is then not fitted again
 
 Rows cost alike: a row's fits share `fit.num_steps` unless it gives `steps`.
 """
@@ -23,14 +28,24 @@ Rows cost alike: a row's fits share `fit.num_steps` unless it gives `steps`.
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import jax
+
 from sr3d_jax import trust
-from sr3d_jax.types import Representation, SRPrior
+from sr3d_jax.types import (
+  Array,
+  Camera,
+  Gaussians,
+  Params,
+  Representation,
+  SRPrior,
+)
 
 STARTS = ('fit', 'points')
+SMOOTHINGS = ('kept', 'fine')  # of a scene that grows
 ANCHORED = '+anchor'  # ends the word of a row whose fit has the anchor loss
 KEYS = (
   'prior', 'settings', 'representation', 'fit', 'anchor_weight', 'steps',
-  'one_fit', 'trust', 'paths', 'start',
+  'one_fit', 'trust', 'paths', 'start', 'grow',
 )  # fmt: skip
 
 
@@ -46,6 +61,7 @@ class Method(NamedTuple):
   one_fit: bool = False  # whether those fits are parts of one
   paths: tuple[Mapping[str, Any], ...] = ()  # of `walks`
   start: str = 'fit'  # one of `STARTS`
+  grow: Mapping[str, Any] | None = None  # see above
 
 
 def shares(num_steps: int, num_stages: int) -> tuple[int, ...]:
@@ -100,6 +116,9 @@ def make(
     ValueError: an unknown key, or steps that do not fit the prior's.
   """
   unknown = set(section) - set(KEYS)
+  grown = section.get('grow')
+  if grown is not None:
+    section = {'prior': 'bicubic', **section}
   if unknown or 'prior' not in section:
     raise ValueError(
       f'row {name!r} must have a prior and nothing but {", ".join(KEYS)}, got '
@@ -111,7 +130,8 @@ def make(
   options = {**fit, **section.get('fit', {})}
   total = options.pop('num_steps')
   steps = tuple(section.get('steps') or shares(total, made.num_steps))
-  if len(steps) != made.num_steps or min(steps) < 0 or not steps[-1]:
+  is_fitted = steps[-1] > 0 or (grown is not None and not any(steps))
+  if len(steps) != made.num_steps or min(steps) < 0 or not is_fitted:
     raise ValueError(
       f'row {name!r} must give the steps of a fit for each of the '
       f'{made.num_steps} steps of its prior, the last above 0, got {steps}'
@@ -132,4 +152,55 @@ def make(
     bool(section.get('one_fit', False)),
     tuple(dict(path) for path in section.get('paths', ())),
     start,
+    None if grown is None else dict(grown),
   )
+
+
+def grown(
+  made: Method,
+  key: Array,
+  scenes: tuple[Gaussians, Gaussians],
+  cameras: Camera,
+  *,
+  grow: Callable,
+  load: Callable,
+  **drawing: Any,
+) -> tuple[Params, dict[str, float]]:
+  """Gives the scene more Gaussians, looking at no photo but those of labels.
+
+  Args:
+    made: a row's method, which grows.
+    key: randomness.
+    scenes: as the filter of the photos smooths it, and that of the finer views.
+    cameras: [V] of the photos.
+    grow: `grow.grow`.
+    load: `grow.load`.
+    **drawing: of `render_views`.
+
+  Returns:
+    Params of the row's representation, and the seconds of each part.
+
+  Raises:
+    FileNotFoundError: weights that are not there.
+  """
+  keys = {'smoothing': SMOOTHINGS[0], 'passes': 1, **made.grow}
+  smoothing, num = keys.pop('smoothing'), keys.pop('passes')
+  if smoothing not in SMOOTHINGS or num < 1:
+    raise ValueError(
+      f'a scene grows in one pass or more, its smoothing one of '
+      f'{", ".join(SMOOTHINGS)}, got {num} and {smoothing!r}'
+    )
+  gaussians = scenes[SMOOTHINGS.index(smoothing)]
+  network, facts, scale = keys.pop('network', {}), {}, made.prior.scale
+  if 'weights' in keys:
+    keys['rule'] = load(keys.pop('weights'), **network)
+  for i in range(num):
+    finer = cameras.at_scale(scale ** ((i + 1) / num))
+    gaussians, report = grow(
+      jax.random.fold_in(key, i), gaussians, finer, scale=scale ** (1 / num),
+      **keys, **drawing,
+    )  # fmt: skip
+    for part, seconds in report.seconds.items():
+      name = f'{part}_seconds'
+      facts[name] = round(facts.get(name, 0.0) + seconds, 3)
+  return made.representation.adopt(gaussians, finer), facts

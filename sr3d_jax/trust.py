@@ -117,7 +117,16 @@ def residual(
   return np.stack([one(*pair)[..., 0] for pair in zip(images, renders)])
 
 
-RULES = {'splatsure': splatsure, 'residual': residual}
+def nothing(
+  gaussians: Gaussians, cameras: Camera, images: Any, renders: Any, *,
+  drawing: Any = None,
+) -> np.ndarray:  # fmt: skip
+  """None in the finer views, [V, H, W] zeros: the anchor alone is fitted."""
+  del gaussians, cameras, renders, drawing
+  return np.zeros(images.shape[:3], np.float32)
+
+
+RULES = {'splatsure': splatsure, 'residual': residual, 'nothing': nothing}
 
 
 def make(section: str | Mapping[str, Any]) -> Callable | None:

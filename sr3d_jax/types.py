@@ -345,6 +345,8 @@ class Representation(NamedTuple):
   refresh: Callable  # (params, cameras)    -> params, what follows the cameras
   is_penalised: bool = False  # whether many and large Gaussians cost something
   sums_absolute: bool = False  # whether refine wants `ScreenStats.absolute`
+  adopt: Callable | None = None  # (gaussians, cameras) -> params that draw like
+  #                                      them; None where there are no such
 
 
 class SRPrior(NamedTuple):

@@ -181,6 +181,35 @@ def _refresh(params: GaussianParams, cameras: Camera) -> GaussianParams:
   return dataclasses.replace(params, filter=deviation)
 
 
+def _adopt(
+  gaussians: Gaussians,
+  cameras: Camera,
+  *,
+  capacity: int,
+  sh_degree: int,
+  filter3d: bool,
+) -> GaussianParams:
+  """Params that draw like Gaussians [N], under the filter of new cameras."""
+  num, num_harmonics = gaussians.sh.shape[:2]
+  missing = (sh_degree + 1) ** 2 - num_harmonics
+  if missing < 0:
+    raise ValueError(
+      f'the Gaussians have {num_harmonics} harmonics, which sh_degree '
+      f'{sh_degree} cannot hold: raise it'
+    )
+  padded = jnp.pad(gaussians.sh, ((0, 0), (0, missing), (0, 0)))
+  gaussians = dataclasses.replace(gaussians, sh=padded)
+  deviation = jnp.zeros(num)
+  if filter3d:
+    deviation = filters.smoothing_scales(gaussians.means, cameras)
+  params = GaussianParams(
+    gaussians=filters.sharpen(gaussians, deviation),
+    filter=deviation,
+    target=jnp.sum(density.is_live(gaussians)).astype(jnp.float32),
+  )
+  return density.grow(params, num, max(capacity, num))
+
+
 def _drawn(params: GaussianParams) -> Gaussians:
   return filters.smooth(params.gaussians, jax.lax.stop_gradient(params.filter))
 
@@ -263,4 +292,9 @@ def make(
     refresh=_refresh if filter3d else lambda params, cameras: params,
     is_penalised=density_control == 'mcmc',
     sums_absolute=density_control == 'gof',
+    adopt=None
+    if colors_in_range
+    else functools.partial(
+      _adopt, capacity=capacity, sh_degree=sh_degree, filter3d=filter3d
+    ),
   )
