@@ -6,7 +6,9 @@
 Words: `tiny` is for two cores, `base` (as none) for a GPU, `smoke` learns a few
 steps of two small desks; `m1` refines alone: one child, whose mean may move.
 Histories are those of configs/lineages/tiny.py, of which two desks are held
-out by name.
+out by name. After a run of 400 steps of `tiny`, the held-out attribute loss was
+7.87 for the plain split, 7.03 by the prior's mean, 6.45 by the posterior's and
+7.43 with z shuffled; 10.5 nat, 8 active units (one seed, 2,048 parents).
 """
 
 from ml_collections import ConfigDict
