@@ -149,7 +149,11 @@ def test_finer_photos_of_noise_change_no_bit(
     config.rows.split.grow.update(budget=0.1)
     full_scene = whole.__globals__['full_scene']
     low_resolution = whole.__globals__['low_resolution']
-    coarse = low_resolution(config, full_scene(config))
+    coarse = dataclasses.replace(
+      low_resolution(config, full_scene(config)),
+      points=np.asarray(splats[1].means),
+      colors=np.full((NUM, 3), 0.5, np.float32),
+    )
 
     def spoilt(config, full_scene=full_scene):
       full = full_scene(config)
