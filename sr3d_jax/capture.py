@@ -226,7 +226,8 @@ def random_points(
   reach = np.linalg.norm(np.asarray(cameras.position) - center, axis=-1).max()
   points = center + rng.uniform(-reach, reach, (4 * num_points, 3))
   num_seen = np.zeros(len(points), int)
-  for pose, focal, middle in zip(poses, cameras.focal, cameras.center):
+  focals, centers = np.asarray(cameras.focal), np.asarray(cameras.center)
+  for pose, focal, middle in zip(poses, focals, centers):
     local = points @ pose[:3, :3].T + pose[:3, 3]
     depth = np.maximum(local[:, 2:], 1e-6)
     pixels = local[:, :2] / depth * focal + middle

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.optimize
@@ -114,6 +116,9 @@ def test_there_are_random_points_however_the_cameras_stand(facing):
   points = capture.random_points(np.random.default_rng(0), views.cameras, 50)
   assert 1 <= len(points) <= 50
   assert np.isfinite(points).all() and points.dtype == np.float32
+  on_device = jax.tree.map(jnp.asarray, views.cameras)
+  same = capture.random_points(np.random.default_rng(0), on_device, 50)
+  np.testing.assert_allclose(same, points, atol=1e-5)
   if facing == 'in':
     assert np.linalg.norm(points, axis=-1).max() < 2
 
