@@ -165,9 +165,6 @@ def alone(color, logit=1.0) -> Gaussians:
   )
 
 
-@pytest.mark.skip(
-  reason='XLA hung once while it compiled this: to be found out'
-)
 def test_gradients_are_not_curvature():
   # At its optimum a Gaussian has no gradient; and where the residual is flat
   # the slopes of the pixels cancel. Squares of either would call it idle.
