@@ -24,6 +24,17 @@ if 'JAX_COMPILATION_CACHE_DIR' not in os.environ:
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
 
 
+@pytest.fixture(scope='module', autouse=True)
+def programs():
+  """Lets the programs of a module go after it.
+
+  Each keeps some pages mapped, and a process may map 65,530 on Linux: beyond,
+  XLA's compiler dies or waits for ever.
+  """
+  yield
+  jax.clear_caches()
+
+
 def pytest_make_parametrize_id(val):
   """Names a test by the length of its bytes: these may differ from run to run.
 
