@@ -43,7 +43,8 @@ from sr3d_jax.fit import fit_state
 from sr3d_jax.io import paths, splat_files, video
 from sr3d_jax.io import workdir as workdirs
 from sr3d_jax.methods import ANCHORED
-from sr3d_jax.render import ALPHA_MIN, render_views
+from sr3d_jax.projection import ALPHA_MIN
+from sr3d_jax.render import render_views
 from sr3d_jax.table import Table
 from sr3d_jax.types import Gaussians, Scene, SRPrior, Views
 

@@ -26,7 +26,8 @@ from sr3d_jax.io import (
   video,
   workdir,
 )
-from sr3d_jax.render import ALPHA_MIN, render_views
+from sr3d_jax.projection import ALPHA_MIN
+from sr3d_jax.render import render_views
 from sr3d_jax.types import Gaussians, Scene, Views
 
 ORBIT_VIEWS = 60

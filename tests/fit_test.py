@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sr3d_jax import capture, geometry, render
+from sr3d_jax import capture, geometry, projection, render
 from sr3d_jax.fit import _view_order, fit, fit_state
 from sr3d_jax.io.checkpoint import Store
 from sr3d_jax.representations import gaussians as representation
@@ -134,7 +134,7 @@ def test_the_noise_follows_the_key_of_the_fit(scene, rep, monkeypatch):
   assert not leaves_equal(one, other)
 
 
-@pytest.mark.parametrize('drawing', [render.MIP_SPLATTING, {'near': 1e3}])
+@pytest.mark.parametrize('drawing', [projection.MIP_SPLATTING, {'near': 1e3}])
 def test_the_first_psnr_is_that_of_the_start_where_pixels_count(
   scene, rep, drawing
 ):

@@ -22,9 +22,9 @@ FLOORS = (
   'geometry optics sh image lenses raytrace raycast textures io hosts '
   'batched patches prefetch sampling kernel_bank latent_tiles blur_kernels '
   'sr3d_kernels',
-  'render shards filters capture coarse trajectories density diffusion losses '
-  'metrics optim degrade worsen hessian lineage lineage_tokens children '
-  'selection surface_scores ordering warp fields tile_splat kernel_usage '
+  'projection render shards filters capture coarse trajectories density '
+  'diffusion losses metrics optim degrade worsen hessian lineage '
+  'lineage_tokens children selection surface_scores ordering warp fields tile_splat kernel_usage '
   'calibration films backproject spectra samplers decimate color_fix niqe '
   'similarity view_consistency temporal distances met3r volume rays '
   'gaussian_distances',
@@ -55,6 +55,7 @@ ALLOWED = (
   ('sr3d_jax.models.', 'sr3d_jax.models.spynet'),
   ('sr3d_jax.judges', 'sr3d_jax.models.'),
   ('sr3d_kernels', 'sr3d_kernels'),
+  ('sr3d_jax.render', 'sr3d_jax.projection'),
   ('sr3d_jax.shards', 'sr3d_jax.render'),
   ('sr3d_jax.hessian', 'sr3d_jax.render'),
   ('sr3d_jax.samplers', 'sr3d_jax.diffusion'),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sr3d_kernels.rasterize import constants
 
-from sr3d_jax import filters, geometry, render
+from sr3d_jax import filters, geometry, lineage, projection, render
 from sr3d_jax.types import Camera, Gaussians
 
 
@@ -66,6 +66,35 @@ def test_covariance_is_that_of_projected_samples():
   np.testing.assert_allclose(
     covariance, np.cov(np.asarray(pixels, np.float64).T), rtol=0.03, atol=1e-3
   )
+
+
+def test_factors_stand_for_axes_and_deviations():
+  gaussians, view = some(scale=0.1), camera()
+  turns = geometry.quat_to_rotation(
+    jax.random.normal(jax.random.key(7), (20, 4))
+  )
+  # F and F Q have one covariance; the axes count for nothing any more.
+  factors = lineage.factors(gaussians) @ turns
+  blank = dataclasses.replace(
+    gaussians, log_scales=jnp.full((20, 3), 9.0), quats=jnp.ones((20, 4))
+  )
+  found = render.project(blank, view, factors=factors)
+  wanted = render.project(gaussians, view, backend='xla')
+  for name in ('means2d', 'conics', 'opacities', 'features', 'depths', 'radii'):
+    np.testing.assert_allclose(
+      getattr(found, name), getattr(wanted, name), rtol=2e-4, atol=2e-4
+    )
+  round_ones = 0.1 * jnp.broadcast_to(jnp.eye(3), (20, 3, 3))
+
+  def light(factors):
+    drawn = render.render(blank, view, factors=factors, backend='xla')
+    return jnp.sum(drawn.image**2)
+
+  slopes = jax.grad(light)(round_ones)
+  assert np.isfinite(slopes).all() and np.abs(slopes).max() > 0
+  lost = round_ones.at[3, 0, 0].set(jnp.nan)
+  found = render.project(blank, view, factors=lost)
+  assert found.opacities[3] == 0 and np.isfinite(found.conics).all()
 
 
 def test_moving_world_and_camera_together_changes_nothing():
@@ -301,15 +330,15 @@ def slopes(loss, inputs, step):
 
 
 @pytest.mark.parametrize(
-  'projection',
-  [{'compensation': 'none', 'blur': 0.3}, {}, render.MIP_SPLATTING],
+  'options',
+  [{'compensation': 'none', 'blur': 0.3}, {}, projection.MIP_SPLATTING],
   ids=['dilation', 'clamped', 'mip_splatting'],
 )
-def test_gradients_agree_with_finite_differences(projection):
+def test_gradients_agree_with_finite_differences(options):
   # Where a splat falls below 1/255 the image jumps, and a difference across
   # the jump is no derivative. Steps in float64 are short enough to meet none.
   with jax.enable_x64(True):
-    loss = functools.partial(weighted_sum, **projection)
+    loss = functools.partial(weighted_sum, **options)
     found = slopes(loss, small_scene(), step=1e-6)
   assert len(found) == 9
   for name, (derivative, measured) in found.items():

@@ -11,7 +11,8 @@ import numpy as np
 
 from sr3d_jax import capture, geometry, sh, trajectories
 from sr3d_jax.io import cameras_json, paths, splat_files
-from sr3d_jax.render import ALPHA_MIN, render_views
+from sr3d_jax.projection import ALPHA_MIN
+from sr3d_jax.render import render_views
 from sr3d_jax.types import Camera, Gaussians, Scene
 
 TINY = {'num_views': 9, 'size': (24, 18)}
