@@ -24,10 +24,10 @@ FLOORS = (
   'sr3d_kernels',
   'projection render shards filters capture coarse trajectories density '
   'diffusion losses metrics optim degrade worsen hessian lineage '
-  'lineage_tokens children selection surface_scores ordering warp fields tile_splat kernel_usage '
-  'calibration films backproject spectra samplers decimate color_fix niqe '
-  'similarity view_consistency temporal distances met3r volume rays '
-  'gaussian_distances',
+  'lineage_tokens children selection surface_scores ordering warp fields '
+  'tile_splat kernel_usage calibration films backproject spectra samplers '
+  'decimate color_fix niqe similarity view_consistency temporal distances '
+  'met3r volume rays gaussian_distances',
   'models fit_step latent_views latent_prior noise_fields trust coverage '
   'judges split_scores split_rules vae_terms hessian_features offspring',
   'priors representations scenes batches fit train consolidate evaluate cli '
