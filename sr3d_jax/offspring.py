@@ -193,8 +193,17 @@ def born(
   Returns:
     [B, m], where not `kept` of no opacity.
   """
+  return children.to_gaussians(
+    unborn(parents, slots, kept, keep_mean=keep_mean)
+  )
+
+
+def unborn(
+  parents: Gaussians, slots: Any, kept: Array, *, keep_mean: bool
+) -> children.Children:
+  """As `born`, by factors of covariances: differentiable in the slots."""
   colors = jnp.concatenate([slots.dc[:, :, None], slots.degree1], axis=2)
-  made = children.conserve(
+  return children.conserve(
     lineage_tokens.canonical(parents),
     slots.offsets,
     slots.log_covs,
@@ -203,4 +212,3 @@ def born(
     colors,
     keep_mean=keep_mean,
   )
-  return children.to_gaussians(made)
