@@ -92,6 +92,7 @@ def grow(
   exclusion: Mapping[str, float] | None = None,
   max_in_voxel: int | None = None,
   batch_size: int = 4096,
+  measure: Callable[..., hessian.Curvature] = hessian.curvature,
   background: Array | tuple[float, ...] = (0.0, 0.0, 0.0),
   backend: str | None = None,
   **projection: Any,
@@ -126,6 +127,7 @@ def grow(
     exclusion: keywords of `selection.excluded`.
     max_in_voxel: parents among neighbours, see `selection.select`; None: any.
     batch_size: parents that the network sees at once.
+    measure: what computes the curvature; or remembers it, from call to call.
     background: [3].
     backend: of `rasterize` and `moments`.
     **projection: of `render.project`.
@@ -155,12 +157,12 @@ def grow(
   curvature = None
   with timed('score') as done:
     if asked or features is not None:
-      curvature = hessian.curvature(scene, cameras, **drawing)
+      curvature = measure(scene, cameras, **drawing)
     if asked:
       scores = done(
         _scores(
           score_key, score, scene, curvature, cameras, labels,
-          dict(evidence or {}), drawing,
+          dict(evidence or {}), drawing, measure,
         )
       )  # fmt: skip
   network = rule if isinstance(rule, Learned) else refiner
@@ -232,7 +234,7 @@ def snapshot(
 
 
 def _scores(
-  key, score, scene, curvature, cameras, labels, evidence, drawing
+  key, score, scene, curvature, cameras, labels, evidence, drawing, measure
 ) -> Array:
   """[N], by name or as they were given."""
   if not isinstance(score, str):
@@ -246,7 +248,7 @@ def _scores(
   if score in split_scores.LABELLED:
     if labels is None:
       raise ValueError(f'{score} needs labels, the photos of the scene')
-    curvature = hessian.curvature(scene, labels, **drawing)
+    curvature = measure(scene, labels, **drawing)
   if score == 'edges' and 'edges' not in evidence:
     own = render.render_views(scene, cameras, **drawing)
     options = {k: v for k, v in drawing.items() if k != 'background'}
