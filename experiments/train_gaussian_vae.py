@@ -4,19 +4,18 @@
         --config=configs/gaussian_vae/train.py:tiny --workdir=runs/gaussian_vae
 
 Histories to learn from are made first, where the config describes them and they
-are not there yet; scenes are held out by name. Killed and run again, it goes on
-from its last checkpoint to the same result. Writes weights.npz, metrics.csv and
+are not there yet; scenes are held out by name. First families alone are learnt,
+then scenes are drawn, too. Killed and run again, it goes on from its last
+checkpoint to the same result. Writes weights.npz, metrics.csv and
 vae_card.json: of what the weights are, and what they bring on scenes that were
 held out, beside the split that nothing was learnt for.
 """
 
 import functools
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optax
 from absl import flags
 from ml_collections import config_flags
@@ -28,9 +27,10 @@ from sr3d_jax import (
   pyramid,
   resolve,
   train,
+  vae_drawing,
   vae_terms,
 )
-from sr3d_jax.batches import lineages
+from sr3d_jax.batches import growths, lineages
 from sr3d_jax.fit import fit_state
 from sr3d_jax.io import bundles, paths, progress
 from sr3d_jax.io import workdir as workdirs
@@ -70,55 +70,83 @@ def histories(config: Any, folder: Path) -> tuple[str, ...]:
   return *roots, str(made.absolute())
 
 
-def held_out(
-  config: Any, scenes: list[dict[str, Any]]
-) -> dict[str, dict[str, Any]]:
-  """Parents of scenes that are not learnt from, all alike in all runs.
+def stream(config: Any, roots: tuple[str, ...]) -> Callable[[int], dict]:
+  """Batches: families, and from a step on a scene to be drawn with them."""
+  told = resolve.build('batches', config.batches.to_dict() | {'roots': roots})
+  scenes = resolve.build('batches', config.scenes.to_dict() | {'roots': roots})
 
-  Returns:
-    Batches of the same parents: with their 'history', and 'bare': the newest
-    state alone, and what no photo tells.
-  """
-  section = config.batches
-  size = section.num_states, section.num_children, section.num_neighbors
-  table = lineages.join(
-    [
-      part
-      for scene in scenes
-      if _is_held_out(config, scene)
-      for part in lineages.episodes(scene, *size)
-    ]
+  def batch(step):
+    found = {'families': families.learnable(told(step))}
+    if step >= config.draw_from:
+      found['scene'] = scenes(step)
+    return found
+
+  return batch
+
+
+def network_of(config: Any, vae: Any, grow: Callable) -> Any:
+  """What is learnt."""
+  attributes = vae_terms.learning(
+    vae, grow, num_steps=config.train.num_steps, **config.loss.to_dict()
   )
-  rng, total = np.random.default_rng(0), len(table.pixel_size)
-  rows = rng.permutation(total)[: config.validation.num_parents]
-  flips = np.ones((len(rows), 3))
-
-  def batch(is_bare):
-    is_kept = np.full((len(rows), section.num_states), not is_bare)
-    is_kept[:, 0] = True
-    is_told = np.full(len(rows), not is_bare)
-    return families.learnable(
-      lineages.describe(table, rows, flips, is_kept, is_told)
-    )
-
-  return {'history': batch(False), 'bare': batch(True)}
+  return vae_drawing.learning(
+    vae, attributes.loss, keep_mean=config.keep_mean,
+    drawing=config.drawing.to_dict(), **config.looks.to_dict(),
+  )  # fmt: skip
 
 
-def _is_held_out(config: Any, scene: dict[str, Any]) -> bool:
-  name = scene['meta']['source']
-  return any(re.search(pattern, name) for pattern in config.batches.held_out)
+def scorer(
+  config: Any, vae: Any, grow: Callable, scenes: list
+) -> Callable[[Any], dict[str, dict[str, float]]]:
+  """Makes params -> scores of held-out scenes: families, and their pictures."""
+  out = [s for s in scenes if lineages.is_out(s, config.batches.held_out)]
+  sizes = {
+    name: config.batches[name] for name in ('num_states', 'num_neighbors')
+  }
+  told = lineages.fixed(
+    out,
+    num_parents=config.validation.num_parents,
+    num_children=config.batches.num_children,
+    **sizes,
+  )
+  told = {name: families.learnable(batch) for name, batch in told.items()}
+  drawn = growths.fixed(
+    out,
+    num_views=config.validation.num_views,
+    octaves=config.scenes.octaves,
+    **sizes,
+  )
+
+  def score(params):
+    found = {
+      name: families.score(vae, grow, params, batch)
+      for name, batch in told.items()
+    }
+    for name, batches in drawn.items():
+      found[name] = vae_drawing.score(
+        vae, params, batches, keep_mean=config.keep_mean,
+        drawing=config.drawing.to_dict(),
+      )  # fmt: skip
+    return found
+
+  return score
 
 
 def checker(
-  config: Any, score: Callable, batch: dict[str, Any]
+  config: Any, score: Callable
 ) -> Callable[[int, Any], dict[str, float]]:
-  """Makes (step, params) -> scores of held-out parents, every so many steps."""
+  """Makes (step, params) -> scores of what is held out, every so many steps."""
 
   def check(step, params):
     if step % config.validation.every and step != config.train.num_steps:
       return {}
-    found = score(params, batch)
-    return {f'valid_{name}': value for name, value in found.items()}
+    found = score(params)
+    found.pop('bare')
+    return {
+      f'valid_{part}_{name}': value
+      for part, scores in found.items()
+      for name, value in scores.items()
+    }
 
   return check
 
@@ -129,7 +157,11 @@ def card(
   """What the weights are of: data, the split of its scenes, steps, scores."""
   names = {
     is_out: sorted(
-      {s['meta']['source'] for s in scenes if _is_held_out(config, s) == is_out}
+      {
+        scene['meta']['source']
+        for scene in scenes
+        if lineages.is_out(scene, config.batches.held_out) == is_out
+      }
     )
     for is_out in (False, True)
   }
@@ -146,6 +178,7 @@ def card(
     'learnt': names[False],
     'held_out': names[True],
     'num_steps': config.train.num_steps,
+    'draw_from': config.draw_from,
     'batch_size': config.batches.batch_size,
     'scores': scores,
     'commit': workdirs.commit(),
@@ -156,27 +189,17 @@ def run(config: Any, folder: Path) -> Path:
   """Trains, or goes on training; returns the file of averaged weights."""
   vae = gaussian_vae.make(**config.network.to_dict())
   grow = functools.partial(families.grow, keep_mean=config.keep_mean)
-  network = vae_terms.learning(
-    vae, grow, num_steps=config.train.num_steps, **config.loss.to_dict()
-  )
-  score = functools.partial(families.score, vae, grow)
   workdirs.claim_workdir(folder, config.to_dict())
   roots = histories(config, folder)
-  batches = resolve.build(
-    'batches', config.batches.to_dict() | {'roots': roots}
-  )
+  batches = stream(config, roots)
   scenes = lineages.read(roots)
-  valid = held_out(config, scenes)
+  score = scorer(config, vae, grow, scenes)
   params = train.run(
-    folder, network, lambda step: families.learnable(batches(step)),
-    adamw(**config.optimizer), seed=config.seed,
-    batch_size=config.batches.batch_size,
-    check=checker(config, score, valid['history']),
-    **config.train,
+    folder, network_of(config, vae, grow), batches, adamw(**config.optimizer),
+    seed=config.seed, check=checker(config, score), **config.train,
   )  # fmt: skip
   progress.save_csv(folder)
-  scores = {name: score(params, batch) for name, batch in valid.items()}
-  found = card(config, folder, roots, scenes, scores)
+  found = card(config, folder, roots, scenes, score(params))
   workdirs.write_json(folder / 'vae_card.json', found)
   return folder / 'weights.npz'
 

@@ -33,6 +33,7 @@ OPACITY_FITS = {
 }
 REACH = np.array([1.5, 1.5, 0.45])  # of an offset, in the parent's deviations
 MAX_SPREAD = 0.8  # of a parent's variance that lies between its children
+_LEAST_SPREAD = 1e-10
 MAX_OPACITY = 0.99  # where the rasteriser, too, cuts
 MAX_ANISOTROPY = 20.0  # longest over middle deviation; a longer is a needle
 _UPPER = ((0, 1, 2), (1, 3, 4), (2, 4, 5))
@@ -213,7 +214,9 @@ def _centred(u: Array, shares: Array) -> tuple[Array, Array]:
   spread = _outer(u, shares)
   # (tr U¹⁶)^(1/16) is smooth, and at most 7 % above the largest eigenvalue.
   trace = jnp.trace(spread, axis1=-2, axis2=-1)
-  power = safe_divide(spread, trace[:, None, None])
+  # What is less is rounding, whose powers have no gradient that is a number.
+  is_apart = trace > _LEAST_SPREAD
+  power = spread / jnp.where(is_apart, trace, 1.0)[:, None, None]
   for _ in range(3):
     power = _matmul(power, power)
   total = jnp.sum(power * power, axis=(-2, -1))

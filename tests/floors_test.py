@@ -34,7 +34,7 @@ FLOORS = (
   'resolve enlarge table benchmark standings scene_standings validate '
   'split_audits bank_audits field_audits wave_audits methods timing '
   'texture_scores conversion costs vsr_pairs video_scores walks inputs '
-  'clip_scores pyramid families grow',
+  'clip_scores pyramid families vae_drawing grow split_evidence',
   'experiments',
 )
 FLOOR = {word: i for i, words in enumerate(FLOORS) for word in words.split()}
@@ -53,6 +53,7 @@ ALLOWED = (
   ('sr3d_jax.models.unet_config', 'sr3d_jax.models.unet'),
   ('sr3d_jax.models.', 'sr3d_jax.models.gaussian_design'),
   ('sr3d_jax.models.', 'sr3d_jax.models.spynet'),
+  ('sr3d_jax.batches.growths', 'sr3d_jax.batches.lineages'),
   ('sr3d_jax.judges', 'sr3d_jax.models.'),
   ('sr3d_kernels', 'sr3d_kernels'),
   ('sr3d_jax.render', 'sr3d_jax.projection'),

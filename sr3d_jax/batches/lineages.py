@@ -228,16 +228,47 @@ def chosen(
         f'no history has a source with {pattern!r}, which was to be held out: '
         f'there are {", ".join(sorted(set(names)))}'
       )
-  kept = [
-    scene
-    for scene, name in zip(scenes, names)
-    if not any(re.search(pattern, name) for pattern in held_out)
-  ]
+  kept = [scene for scene in scenes if not is_out(scene, held_out)]
   if not kept:
     raise ValueError(
       f'all {len(scenes)} histories are held out: none is left to learn from'
     )
   return kept
+
+
+def is_out(scene: dict[str, Any], held_out: Sequence[str]) -> bool:
+  """Whether a scene's source is held out by one of some patterns."""
+  name = scene['meta']['source']
+  return any(re.search(pattern, name) for pattern in held_out)
+
+
+def fixed(
+  scenes: Sequence[dict[str, Any]],
+  *,
+  num_parents: int,
+  num_states: int,
+  num_children: int,
+  num_neighbors: int,
+) -> dict[str, dict[str, Any]]:
+  """Some parents, the same in every run.
+
+  Returns:
+    Batches of `make`: with their 'history', and 'bare': the newest state alone,
+    and what no photo tells.
+  """
+  sizes = num_states, num_children, num_neighbors
+  table = join([part for scene in scenes for part in episodes(scene, *sizes)])
+  order = np.random.default_rng(0).permutation(len(table.pixel_size))
+  rows = order[:num_parents]
+  flips = np.ones((len(rows), 3))
+
+  def batch(is_bare):
+    is_kept = np.full((len(rows), num_states), not is_bare)
+    is_kept[:, 0] = True
+    is_told = np.full(len(rows), not is_bare)
+    return describe(table, rows, flips, is_kept, is_told)
+
+  return {'history': batch(False), 'bare': batch(True)}
 
 
 def episodes(

@@ -47,9 +47,12 @@ def test_histories_are_made_and_the_card_tells_the_scenes_apart(whole):
   card = workdirs.read_json(whole / 'vae_card.json')
   assert (card['learnt'], card['held_out']) == (['desk1'], ['desk2'])
   assert len(card['data']) == 2 and card['num_steps'] == 8
+  assert set(card['scores']) == {'history', 'bare', 'x2'}
   for scores in card['scores'].values():
     assert all(np.isfinite(list(scores.values())))
-    assert 0 <= scores['prior_wins'] <= 1
+  drawn = card['scores']['x2']
+  assert drawn['psnr_plain'] != drawn['psnr_scene']
+  assert drawn['psnr_network'] != drawn['psnr_plain']
   # no photo and no history are other inputs, and ask for the same plain split
   history, bare = card['scores']['history'], card['scores']['bare']
   assert history['plain'] == pytest.approx(bare['plain'], rel=1e-5)
@@ -57,7 +60,8 @@ def test_histories_are_made_and_the_card_tells_the_scenes_apart(whole):
   assert (whole / 'metrics.csv').exists()
   curves = progress.load_curves(whole)
   assert curves['step'] == [4, 8]
-  assert curves['valid_prior'][-1] == pytest.approx(history['prior'], rel=1e-4)
+  prior = curves['valid_history_prior'][-1]
+  assert prior == pytest.approx(history['prior'], rel=1e-4)
 
 
 def test_a_run_that_was_killed_goes_on_to_the_same_bytes(
@@ -101,13 +105,14 @@ def test_a_scene_that_is_not_there_cannot_be_held_out(load, whole, tmp_path):
 
 
 def test_words_are_known_and_sizes_agree():
-  for word in ('', 'tiny', 'base', 'smoke', 'tiny,m1'):
+  for word in ('', 'tiny', 'base', 'smoke', 'tiny,m1', 'tiny,real'):
     config = configs.get_config(word)
     assert config.network.num_children == config.batches.num_children
     assert config.optimizer.num_steps == config.train.num_steps
+    assert config.scenes.held_out == config.batches.held_out
     assert set(config.batches.held_out) < set(config.lineages.sources)
     assert config.train.num_steps % config.train.chunk == 0
     assert config.validation.every % config.train.chunk == 0
   assert set(configs.HELD_OUT) < set(tiny.get_config().sources)
-  with pytest.raises(ValueError, match='smoke, m1, got'):
+  with pytest.raises(ValueError, match='m1, real, got'):
     configs.get_config('huge')

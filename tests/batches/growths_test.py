@@ -1,0 +1,138 @@
+"""Scenes to be drawn with children: what is shown, and that slots are learnt."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sr3d_jax import geometry, lineage, losses, pyramid, render, vae_drawing
+from sr3d_jax.batches import growths, lineages
+from sr3d_jax.io import records
+from sr3d_jax.models import gaussian_vae
+from sr3d_jax.types import Camera, Gaussians, Views
+
+SIZES = {'num_states': 4, 'num_neighbors': 3}
+
+
+def _scene(num, seed=0) -> Gaussians:
+  rng = np.random.default_rng(seed)
+  return Gaussians(
+    means=rng.uniform(-0.6, 0.6, (num, 3)).astype(np.float32),
+    log_scales=(np.log(0.2) + 0.3 * rng.normal(size=(num, 3))).astype('f4'),
+    quats=rng.normal(size=(num, 4)).astype(np.float32),
+    opacity_logits=rng.normal(size=num).astype(np.float32),
+    sh=0.5 * rng.normal(size=(num, 4, 3)).astype(np.float32),
+  )
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+  """One history of two levels, 4 and then 12 Gaussians."""
+  eyes = ((0.3, -3, 0.5), (2.2, -2, 0.2))
+  up = jnp.asarray([0.0, 0.0, 1.0])
+  poses = [
+    geometry.look_at(jnp.asarray(eye, float), jnp.zeros(3), up) for eye in eyes
+  ]
+  cameras = Camera(
+    world_to_cam=jnp.stack(poses),
+    focal=jnp.full((2, 2), 40.0),
+    center=jnp.asarray([[16.0, 12.0]] * 2),
+    width=32,
+    height=24,
+  )
+  sizes, scales = (4, 4, 12, 12), (0.5, 0.5, 1.0, 1.0)
+  ancestors = [np.full(4, -1), np.arange(4), np.arange(12) // 3, np.arange(12)]
+  history = [
+    lineage.Snapshot(
+      gaussians=_scene(num),
+      ancestors=rows.astype(np.int32),
+      scale=np.float32(scale),
+      phase=np.int32(i % 2),
+      mass=np.ones(num, np.float32),
+    )
+    for i, (num, rows, scale) in enumerate(zip(sizes, ancestors, scales))
+  ]
+  images = np.asarray(render.render_views(_scene(12), cameras))
+  meta = {'source': 'blobs', 'background': [0.0, 0.0, 0.0]}
+  views = Views(images=jnp.asarray(images), cameras=cameras)
+  arrays = pyramid.record(history, views)
+  place = tmp_path_factory.mktemp('histories')
+  records.save(place / 'blobs.array_record', [{**arrays, 'meta': meta}])
+  return place
+
+
+def test_a_scene_is_shown_at_the_resolution_of_a_later_level(folder):
+  batches = growths.make(roots=(str(folder),), octaves=(1,), **SIZES)
+  batch = batches(3)
+  num = len(batch['chosen'])
+  assert batch['image'].shape == (24, 32, 3)  # of the finest, 32 x 24
+  assert batch['tokens'].shape == (num, 4, 47)
+  assert np.isneginf(batch['parents'].opacity_logits[4:]).all()
+  assert not batch['chosen'][4:].any()
+  again = batches(3)
+  assert (batch['image'] == again['image']).all()
+  shown = vae_drawing.draw(batch, None, keep_mean=True)
+  assert shown.shape == (24, 32, 3) and float(jnp.max(shown)) > 0.05
+
+
+def test_the_plain_split_is_almost_the_scene_and_nan_is_no_gradient(folder):
+  batches = growths.make(roots=(str(folder),), shares=(1.0,), **SIZES)
+  batch = batches(0)
+  num = len(batch['chosen'])
+  vae = gaussian_vae.make(
+    width=8, encoder_layers=1, decoder_layers=1, heads=2, latent=2
+  )
+  params = vae.init(jax.random.key(0))
+  slots = jax.tree.map(jnp.zeros_like, vae.predict(params, batch))
+  parents = vae_drawing.draw(batch, None, keep_mean=True)
+  split = vae_drawing.draw(batch, slots, keep_mean=True)
+  assert float(losses.l2(split, parents)) < 0.05 * float(jnp.mean(parents**2))
+  # With one child left, nothing is between children: no power of rounding.
+  key = jax.random.key(1)
+  slots = jax.tree.map(lambda x: 0.1 * jax.random.normal(key, x.shape), slots)
+  lonely = jnp.full((num, 4), -1.0).at[:, 2].set(1.0)
+
+  def loss(offsets, existence):
+    said = slots.__class__(
+      **{**vars(slots), 'offsets': offsets, 'existence': existence}
+    )
+    drawn = vae_drawing.draw(batch, said, keep_mean=True)
+    return losses.l2(drawn, batch['image'])
+
+  for existence in (jnp.ones((num, 4)), lonely):
+    slopes = jax.grad(loss)(slots.offsets, existence)
+    assert np.isfinite(slopes).all()
+  none = vae_drawing.draw(
+    batch, slots.__class__(**{**vars(slots), 'existence': -jnp.ones((num, 4))}),
+    keep_mean=True,
+  )  # fmt: skip
+  assert float(jnp.max(jnp.abs(none))) == 0  # nobody is left
+
+
+def test_what_is_learnt_draws_the_finer_photo_better(folder):
+  batches = growths.make(roots=(str(folder),), shares=(1.0,), **SIZES)
+  vae = gaussian_vae.make(
+    width=8, encoder_layers=1, decoder_layers=1, heads=2, latent=2
+  )
+  network = vae_drawing.learning(
+    vae, lambda *_: (0.0, {}), keep_mean=True, drawing={}
+  )
+  batch = {'families': {}, 'scene': batches(0), 'step': 0}
+  params, key = vae.init(jax.random.key(0)), jax.random.key(1)
+  step = jax.jit(jax.value_and_grad(network.loss, has_aux=True))
+  (before, scalars), _ = step(params, key, batch)
+  for _ in range(10):
+    (after, _), slopes = step(params, key, batch)
+    params = jax.tree.map(lambda x, g: x - 0.003 * g, params, slopes)
+  assert after < before
+  looks = 10 * (scalars['looks'] + 0.5 * scalars['coarse'])
+  assert float(before) == pytest.approx(float(looks), rel=1e-5)
+
+
+def test_what_is_held_out_comes_the_same_each_time(folder):
+  scenes = lineages.read((str(folder),))
+  assert lineages.is_out(scenes[0], ('blo',))
+  found = growths.fixed(scenes, num_views=2, octaves=(1, 2), **SIZES)
+  assert list(found) == ['x2'] and len(found['x2']) == 2
+  with pytest.raises(ValueError, match='drop_history must lie in'):
+    growths.make(roots=(str(folder),), drop_history=2.0)
