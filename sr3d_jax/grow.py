@@ -31,10 +31,10 @@ from sr3d_jax import (
 from sr3d_jax.io import paths
 from sr3d_jax.io import weights as weight_files
 from sr3d_jax.models import gaussian_vae
-from sr3d_jax.offspring import Learned
+from sr3d_jax.offspring import Families, Learned
 from sr3d_jax.types import Array, Camera, Gaussians, Views
 
-PARTS = ('score', 'select', 'network', 'assemble')  # of what is timed
+PARTS = ('score', 'select', 'neighbors', 'network', 'assemble')  # timed
 
 
 def load(weights: str, *, temperature: float = 0.0, **network: Any) -> Learned:
@@ -144,29 +144,25 @@ def grow(
   scene = jax.tree.map(lambda x: jnp.asarray(x)[live], gaussians)
   asked = _asked(budget, len(live))
   rule = split_rules.named(rule, key) if isinstance(rule, str) else rule
-  num_children = _num_children(rule, scene) if asked else 1
   seconds = dict.fromkeys(PARTS, 0.0)
-  timed = functools.partial(_timed, seconds)
   if not asked and refiner is None:
     same = gaussians if capacity is None else _padded(scene, capacity)
     rows = np.arange(len(live), dtype=np.int32)
     return same, Report(len(live), 0, 0, len(live), 0, rows, seconds)
 
+  timed = functools.partial(_timed, seconds)
   score_key, select_key, draw_key = jax.random.split(key, 3)
   drawing = {'background': background, 'backend': backend, **projection}
-  curvature = None
+  curvature, scores, ranked, told = None, None, np.zeros(0, int), None
   with timed('score') as done:
     if asked or features is not None:
       curvature = measure(scene, cameras, **drawing)
     if asked:
-      scores = done(
-        _scores(
-          score_key, score, scene, curvature, cameras, labels,
-          dict(evidence or {}), drawing, measure,
-        )
+      scores = _scores(
+        score_key, score, scene, curvature, cameras, labels,
+        dict(evidence or {}), drawing, measure,
       )  # fmt: skip
-  network = rule if isinstance(rule, Learned) else refiner
-  ranked, told = np.zeros(0, int), None
+    done((curvature, scores))
   with timed('select'):
     if asked:
       is_out = _excluded(scene, curvature, cameras, exclusion or {})
@@ -175,38 +171,30 @@ def grow(
       ranked = _ranked(
         select_key, scene, scores, asked, temperature, is_out, max_in_voxel
       )
-    wanted = (num_children - 1) * asked
-    _check_room(len(live) + wanted, capacity)
+    num_children = _num_children(rule, scene) if asked else 1
+    _check_room(len(live) + (num_children - 1) * asked, capacity)
+  network = rule if isinstance(rule, Learned) else refiner
+  with timed('neighbors') as done:
     if network is not None:
       hints = None if features is None else features(scene, curvature)
       told = offspring.tell(
         network, scene, cameras, history=history, scale=scale, hints=hints
       )
-
+      done(told)
   with timed('network') as done:
-    parents, kept, slots = _families(
-      draw_key, rule, told, ranked, asked, num_children, wanted, batch_size
+    families = _families(
+      draw_key, rule, told, ranked, asked, num_children, batch_size
     )
-    others = np.setdiff1d(np.arange(len(live)), parents)
+    others = np.setdiff1d(np.arange(len(live)), families.parents)
     moved = None
     if refiner is not None:
       moved = offspring.slots(draw_key, refiner, told, others, batch_size)
-    done((slots, moved))
+    done((families, moved))
   with timed('assemble') as done:
-    made = _made(rule, scene, parents, kept, slots)
-    rest = jax.tree.map(lambda x: x[others], scene)
-    if refiner is not None:
-      one = np.ones((len(others), 1), bool)
-      rest = _made(refiner, scene, others, one, moved)
-    grown = jax.tree.map(lambda *x: jnp.concatenate(x), rest, made)
-    families = np.repeat(parents, kept.sum(axis=1))
-    ancestors = np.concatenate([others, families]).astype(np.int32)
+    rest = _rest(refiner, scene, others, moved)
+    grown = _joined(rest, _born(rule, scene, families))
     result = done(grown if capacity is None else _padded(grown, capacity))
-  report = Report(
-    len(live), asked, len(parents), len(ancestors), int((~kept).sum()),
-    ancestors, seconds,
-  )  # fmt: skip
-  return result, report
+  return result, _report(len(live), asked, families, others, seconds)
 
 
 def snapshot(
@@ -285,47 +273,56 @@ def _ranked(
   return np.asarray(chosen)
 
 
-def _families(key, rule, told, ranked, asked, num_children, wanted, batch_size):
-  """Parents [B'], which children [B', m] they keep, and their raw slots."""
+def _families(
+  key, rule, told, ranked, asked, num_children, batch_size
+) -> Families:
+  """Who has children: the first, or more where a network drops some."""
+  if isinstance(rule, Learned) and asked:
+    return offspring.families(key, rule, told, ranked, asked, batch_size)
   parents = ranked[:asked]
-  kept = np.ones((len(parents), num_children), bool)
-  if not isinstance(rule, Learned) or not asked:
-    return parents, kept, None
-  slots = offspring.slots(key, rule, told, parents, batch_size)
-  if num_children == 1:
-    return parents, kept, slots
-  while True:
-    existence = np.asarray(slots.existence)
-    kept = existence >= 0
-    missing = wanted - (kept.sum() - len(kept))
-    if missing <= 0 or len(parents) == len(ranked):
-      break
-    first = len(parents)
-    more = ranked[first : first + -(-missing // (num_children - 1))]
-    # Its own key, so that nobody draws the same noise.
-    found = offspring.slots(
-      jax.random.fold_in(key, first), rule, told, more, batch_size
-    )
-    slots = jax.tree.map(lambda *x: jnp.concatenate(x), slots, found)
-    parents = np.concatenate([parents, more])
-  # Only the last parent can have gone beyond, and it has siblings to spare.
-  last = np.where(kept[-1], existence[-1], np.inf)
-  kept[-1, np.argsort(last)[: max(-missing, 0)]] = False
-  return parents, kept, slots
+  return Families(parents, np.ones((len(parents), num_children), bool), None)
 
 
-def _made(rule, scene, parents, kept, slots) -> Gaussians:
-  """The children that are kept, family by family: [sum of `kept`]."""
+def _born(rule, scene, families: Families) -> tuple[Gaussians, np.ndarray]:
+  """Children [B', m], and which rows of B' m are kept, family by family."""
+  parents, kept, slots = families
   chosen = jax.tree.map(lambda x: x[parents], scene)
   if not len(parents):
-    return chosen
-  if not isinstance(rule, Learned):
-    family = rule(chosen)
-  else:
+    made = jax.tree.map(lambda x: x[:, None], chosen)
+  elif isinstance(rule, Learned):
     keeps = kept.shape[1] > 1 if rule.keep_mean is None else rule.keep_mean
-    family = offspring.born(chosen, slots, jnp.asarray(kept), keep_mean=keeps)
-  rows = np.flatnonzero(kept)
-  return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[rows], family)
+    made = offspring.born(chosen, slots, jnp.asarray(kept), keep_mean=keeps)
+  else:
+    made = rule(chosen)
+  return made, np.flatnonzero(kept)
+
+
+def _rest(refiner, scene, others, moved) -> Gaussians:
+  """Those that have no children, moved where a network does that."""
+  if refiner is None or not len(others):
+    return jax.tree.map(lambda x: x[others], scene)
+  alone = Families(others, np.ones((len(others), 1), bool), moved)
+  return jax.tree.map(lambda x: x[:, 0], _born(refiner, scene, alone)[0])
+
+
+def _joined(rest: Gaussians, born: tuple[Gaussians, np.ndarray]) -> Gaussians:
+  """Those without children, then the children that are kept."""
+  made, rows = born
+
+  def join(stay: Array, new: Array) -> Array:
+    return jnp.concatenate([stay, new.reshape(-1, *new.shape[2:])[rows]])
+
+  return jax.tree.map(join, rest, made)
+
+
+def _report(num_live, asked, families, others, seconds) -> Report:
+  parents, kept, _ = families
+  offspring_of = np.repeat(parents, kept.sum(axis=1))
+  ancestors = np.concatenate([others, offspring_of]).astype(np.int32)
+  return Report(
+    num_live, asked, len(parents), len(ancestors), int((~kept).sum()),
+    ancestors, seconds,
+  )  # fmt: skip
 
 
 def _num_children(rule, scene: Gaussians) -> int:

@@ -63,6 +63,20 @@ class Told(NamedTuple):
   hints: Array | None
 
 
+class Families(NamedTuple):
+  """Parents and what becomes of them.
+
+  Attributes:
+    parents: [B] rows of a scene, each once.
+    kept: [B, m] bool, the children that there will be.
+    slots: `models.gaussian_vae.Slots` [B, m]; None: of no network.
+  """
+
+  parents: np.ndarray
+  kept: np.ndarray
+  slots: Any
+
+
 def tell(
   network: Learned,
   scene: Gaussians,
@@ -171,6 +185,55 @@ def slots(
   if not found:
     return None
   return jax.tree.map(lambda *x: jnp.concatenate(x), *found)
+
+
+def families(
+  key: Array,
+  network: Learned,
+  told: Told,
+  ranked: np.ndarray,
+  asked: int,
+  batch_size: int,
+) -> Families:
+  """Asks a network for children until there are as many as were asked for.
+
+  What the first parents drop goes to those next in rank, and the last family is
+  cut to the budget: (m - 1) B are added, unless all have been asked.
+
+  Args:
+    key: randomness.
+    network: of m children.
+    told: of the scene.
+    ranked: [N'] rows that may have children, the first choice first.
+    asked: B, at most N'.
+    batch_size: parents that the network sees at once.
+
+  Returns:
+    Those that were asked, of which an only child is never dropped.
+  """
+  num_children = network.vae.num_children
+  parents, wanted = ranked[:asked], (num_children - 1) * asked
+  said = slots(key, network, told, parents, batch_size)
+  if num_children == 1:
+    return Families(parents, np.ones((asked, 1), bool), said)
+  while True:
+    existence = np.asarray(said.existence)
+    kept = existence >= 0
+    missing = wanted - (kept.sum() - len(kept))
+    if missing <= 0 or len(parents) == len(ranked):
+      break
+    first = len(parents)
+    more = ranked[first : first + -(-missing // (num_children - 1))]
+    # Its own key, so that nobody draws the same noise.
+    found = slots(
+      jax.random.fold_in(key, first), network, told, more, batch_size
+    )
+    said = jax.tree.map(lambda *x: jnp.concatenate(x), said, found)
+    parents = np.concatenate([parents, more])
+  # Only the last parent can have gone beyond, and it has siblings to spare.
+  last = np.where(kept[-1], existence[-1], np.inf)
+  kept[-1, np.argsort(last)[: max(-missing, 0)]] = False
+  return Families(parents, kept, said)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 4))
