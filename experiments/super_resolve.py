@@ -36,6 +36,7 @@ from sr3d_jax import (
   methods,
   resolve,
   sh,
+  split_evidence,
   timing,
   walks,
 )
@@ -341,8 +342,9 @@ def run(config: Any, folder: Any) -> list[dict]:
       scenes = rep.gaussians(start), rep.gaussians(rep.refresh(start, fine))
       try:
         params, told = methods.grown(
-          made, fit_key, scenes, lr_train.cameras,
-          grow=grow.grow, load=grow.load, **drawing,
+          made, fit_key, scenes, lr_train, load=grow.load,
+          grow=functools.partial(grow.grow, measure=split_evidence.curvature),
+          gather=split_evidence.gather, **drawing,
         )  # fmt: skip
       except FileNotFoundError as error:
         table.skip(row, str(error))

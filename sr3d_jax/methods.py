@@ -17,31 +17,42 @@ without or with the anchor loss; or as a section of its own, whose keys are
     start: 'fit', the scene goes on from the one fitted to the photos, or
       'points', it begins anew with what its Gaussians say of place and colour
     grow: keywords of `grow.grow`, by which that scene gets Gaussians before
-      its own fit, and with them `passes`, over which the enlargement is shared;
-      `weights` and `network` of a network in place of `rule`; and `smoothing`,
-      'kept', that of the photos, or 'fine', that of the finer views. The prior
-      may be left out, and `steps` be (0,): the scene is then not fitted again
+      its own fit, and those of `grown` below. The prior may be left out, and
+      `steps` be (0,): the scene is then not fitted again
 
 Rows cost alike: a row's fits share `fit.num_steps` unless it gives `steps`.
 """
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
-from sr3d_jax import trust
+from sr3d_jax import density, lineage, trust
 from sr3d_jax.types import (
   Array,
-  Camera,
   Gaussians,
   Params,
   Representation,
   SRPrior,
+  Views,
 )
 
 STARTS = ('fit', 'points')
 SMOOTHINGS = ('kept', 'fine')  # of a scene that grows
+# What a row that grows says besides keywords of `grow.grow`, see `grown`.
+GROWTH = {
+  'weights': None, 'network': {}, 'refiner': None, 'passes': 1,
+  'history': False, 'evidence': (), 'smoothing': SMOOTHINGS[0], 'seed': 0,
+}  # fmt: skip
+_WEIGHTS = Path(__file__).parent / 'weights'
+# Of one child, and of more.
+SHIPPED = (
+  _WEIGHTS / 'gaussian_vae_refine.npz', _WEIGHTS / 'gaussian_vae.npz'
+)  # fmt: skip
 ANCHORED = '+anchor'  # ends the word of a row whose fit has the anchor loss
 KEYS = (
   'prior', 'settings', 'representation', 'fit', 'anchor_weight', 'steps',
@@ -160,21 +171,33 @@ def grown(
   made: Method,
   key: Array,
   scenes: tuple[Gaussians, Gaussians],
-  cameras: Camera,
+  photos: Views,
   *,
   grow: Callable,
   load: Callable,
+  gather: Callable,
   **drawing: Any,
 ) -> tuple[Params, dict[str, float]]:
   """Gives the scene more Gaussians, looking at no photo but those of labels.
+
+  Of a row's `grow` these are not keywords of `grow.grow`:
+
+      weights, network: a network in place of `rule`, see `load_network`
+      refiner: {'weights': ..., 'network': ...} of one child, for the rest
+      passes: over which the enlargement is shared
+      history: whether a pass is told of those before it
+      evidence: words of `split_evidence.EVIDENCE`, what the score asks for
+      smoothing: 'kept', that of the photos, or 'fine', of the finer views
+      seed: of another draw of the same row
 
   Args:
     made: a row's method, which grows.
     key: randomness.
     scenes: as the filter of the photos smooths it, and that of the finer views.
-    cameras: [V] of the photos.
+    photos: [V] that the scene was fitted to; the labels of scores that ask.
     grow: `grow.grow`.
     load: `grow.load`.
+    gather: `split_evidence.gather`.
     **drawing: of `render_views`.
 
   Returns:
@@ -183,24 +206,87 @@ def grown(
   Raises:
     FileNotFoundError: weights that are not there.
   """
-  keys = {'smoothing': SMOOTHINGS[0], 'passes': 1, **made.grow}
-  smoothing, num = keys.pop('smoothing'), keys.pop('passes')
+  keys = {**GROWTH, **made.grow}
+  own = {name: keys.pop(name) for name in GROWTH}
+  num, smoothing = own['passes'], own['smoothing']
   if smoothing not in SMOOTHINGS or num < 1:
     raise ValueError(
       f'a scene grows in one pass or more, its smoothing one of '
       f'{", ".join(SMOOTHINGS)}, got {num} and {smoothing!r}'
     )
-  gaussians = scenes[SMOOTHINGS.index(smoothing)]
-  network, facts, scale = keys.pop('network', {}), {}, made.prior.scale
-  if 'weights' in keys:
-    keys['rule'] = load(keys.pop('weights'), **network)
+  if own['weights']:
+    keys['rule'] = load_network(own['weights'], own['network'], load)
+  if own['refiner']:
+    keys['refiner'] = load_network(load=load, **own['refiner'])
+  key = jax.random.fold_in(key, own['seed'])
+  gaussians, _ = _living(scenes[SMOOTHINGS.index(smoothing)])
+  states, facts, each = [_state(gaussians)], {}, made.prior.scale ** (1 / num)
   for i in range(num):
-    finer = cameras.at_scale(scale ** ((i + 1) / num))
+    finer = photos.cameras.at_scale(each ** (i + 1))
+    told = {'history': tuple(states)} if own['history'] else {}
+    if own['evidence']:
+      told['evidence'] = gather(own['evidence'], gaussians, photos, **drawing)
     gaussians, report = grow(
-      jax.random.fold_in(key, i), gaussians, finer, scale=scale ** (1 / num),
-      **keys, **drawing,
+      jax.random.fold_in(key, i), gaussians, finer, scale=each, labels=photos,
+      **told, **keys, **drawing,
     )  # fmt: skip
+    gaussians, rows = _living(gaussians)
+    states.append(_state(gaussians, report.ancestors[rows], each ** (i + 1)))
     for part, seconds in report.seconds.items():
       name = f'{part}_seconds'
       facts[name] = round(facts.get(name, 0.0) + seconds, 3)
   return made.representation.adopt(gaussians, finer), facts
+
+
+def load_network(
+  weights: str, network: Mapping[str, Any], load: Callable
+) -> Any:
+  """Reads a network that grows scenes.
+
+  Args:
+    weights: 'shipped', those of the package for as many children; or a file,
+      see `grow.load`.
+    network: other keywords of `load`; and `z`, 'own' or 'shuffled', where each
+      parent's children are made from what another is expected to become.
+    load: `grow.load`.
+  """
+  keys = dict(network)
+  z = keys.pop('z', 'own')
+  if z not in ('own', 'shuffled'):
+    raise ValueError(f'z is own or shuffled, got {z!r}')
+  if weights == 'shipped':
+    weights = SHIPPED[keys.get('num_children', 4) > 1]
+  found = load(str(weights), **keys)
+  return found._replace(vae=_shuffled(found.vae)) if z != 'own' else found
+
+
+def _shuffled(vae: Any) -> Any:
+  """The network, for which z of half a batch away stands in for its own."""
+
+  def predict(params, inputs, key=None, temperature=0.0):
+    del key, temperature
+    context = vae.encode(params, inputs)
+    mean, _ = vae.prior(params, context)
+    return vae.decode(params, context, jnp.roll(mean, len(mean) // 2, axis=0))
+
+  return vae._replace(predict=predict)
+
+
+def _living(gaussians: Gaussians) -> tuple[Gaussians, np.ndarray]:
+  """Those that live, and their rows."""
+  rows = np.flatnonzero(np.asarray(density.is_live(gaussians)))
+  return jax.tree.map(lambda x: jnp.asarray(x)[rows], gaussians), rows
+
+
+def _state(
+  gaussians: Gaussians, ancestors: np.ndarray | None = None, scale: float = 1.0
+) -> lineage.Snapshot:
+  """A state of a scene that grows; `scale` beside the photos."""
+  nobody = np.full(len(gaussians.means), lineage.NONE, np.int32)
+  return lineage.Snapshot(
+    gaussians=gaussians,
+    ancestors=nobody if ancestors is None else ancestors,
+    scale=np.float32(scale),
+    phase=np.int32(1),
+    mass=np.asarray(lineage.footprint(gaussians)),
+  )

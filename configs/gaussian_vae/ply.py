@@ -15,8 +15,7 @@ from configs.scenes import splats
 
 def get_config(arg: str = ''):
   """As configs/scenes/splats.py, whose file is taken as it is."""
-  size, _ = rows.parse(arg)
-  config = splats.get_config(f'{size},bicubic')
+  config = splats.get_config(f'{rows.parse(arg).size},bicubic')
   config.source = 'configs/gaussian_vae/ply.py'
   config.given = True
   config.representation.update(sh_degree=3, filter3d=False)

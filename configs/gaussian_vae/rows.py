@@ -2,84 +2,168 @@
 
 None looks at a finer photo. `lr_fit`, of the run itself, is the coarse scene
 with Mip-Splatting's filters; rows of `_steps` are then fitted to the coarse
-photos alone, by as many steps each. Children of every row that adds some come
-from the same parents, so that counts are equal. Rows whose weights are not
-there are told and left out.
+photos alone, by as many steps each. A row without a number has children of
+every Gaussian that may have some, `_25` of a quarter of them; those of equal
+budgets have the same parents, so that counts are equal, but for children that
+a network does not want. Rows whose weights are not there are told and left out.
+
+    split        four that together are what their parent was; not learnt
+    split_fine   likewise, smoothed for the finer views
+    refine_only  one child of the network of one: nothing is added
+    vae          four of the network, which takes the mean of z
+    vae_25_rest  the others have one child of the network of one
+
+Words: `refined` adds rows with steps, `dilated` draws all as 3DGS does,
+`baselines` leaves out what was learnt, `seed1` is another fit and other lots,
+`ablations` has these in place of the above, each at 25 unless it says so:
+
+    split_5 ..., refine_5 ..., vae_5 ...   budgets; without a number all
+    vae_sampled, vae_shuffled   z drawn, and z of somebody else
+    *_twice, vae_twice_told     twice as fine twice, as many in the end as
+                                `vae`; the second pass told of the first
+    rule_*                      published splits, as many in the end as `_25`
 """
+
+import re
+from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
 from configs import base
 
-WEIGHTS = 'runs/gaussian_vae/{}/weights.npz'
-BUDGET = 0.25  # of the Gaussians have children
+# Of the shipped networks.
+NETWORK = {
+  'width': 48, 'encoder_layers': 2, 'decoder_layers': 1, 'heads': 4,
+  'latent': 8,
+}  # fmt: skip
+FEW = 0.25  # of the Gaussians have children
+BUDGETS = {'_5': 0.05, '_10': 0.1, '_25': FEW, '_50': 0.5, '': 1.0}
+# Children of published splits.
+RULES = {
+  'random_halves': 2, 'clones': 2, 'relocated': 2, 'halves_apart': 2,
+  'long_axis': 2, 'shuffled': 6,
+}  # fmt: skip
 STEPS = {'': 200, 'cpu': 200, 'smoke': 4}  # of the fit to coarse photos
-WORDS = ('dilated', 'refined')
+FLAGS = ('dilated', 'refined', 'baselines', 'ablations')
+MEASURES = ('psnr', 'ssim', 'gmsd', 'haarpsi', 'niqe', 'lr_psnr')
 
 
-def parse(arg: str) -> tuple[str, tuple[str, ...]]:
-  """Splits the config's argument into a size and other words."""
+class Words(NamedTuple):
+  """The config's argument, word by word."""
+
+  size: str = ''
+  seed: int = 0
+  flags: tuple[str, ...] = ()
+
+
+def parse(arg: str, known: tuple[str, ...] = FLAGS) -> Words:
+  """Splits the config's argument; `known` are its words besides."""
   words = tuple(filter(None, arg.split(',')))
   sizes = [word for word in words if word in base.SIZES]
-  wrong = [word for word in words if word not in (*base.SIZES, *WORDS)]
-  if wrong or len(sizes) > 1:
+  seeds = [word for word in words if re.fullmatch(r'seed\d+', word)]
+  flags = tuple(word for word in words if word in known)
+  if len(words) > len(sizes + seeds) + len(flags) or max(
+    len(sizes), len(seeds)
+  ) > 1:  # fmt: skip
     raise ValueError(
       f'the config argument has an unknown word or two sizes, {arg!r}: wanted '
-      f'smoke or cpu, and {" or ".join(WORDS)}'
+      f'smoke or cpu, a seed (seed1), and {", ".join(known)}'
     )
-  return (sizes or [''])[0], tuple(w for w in words if w in WORDS)
+  seed = int((seeds or ['seed0'])[0].removeprefix('seed'))
+  return Words((sizes or [''])[0], seed, flags)
 
 
-def grown(**keys) -> dict:
+def grown(budget: float = 1.0, **keys) -> dict:
   """A row that grows and is fitted no more."""
-  return {'steps': (0,), 'grow': {'budget': BUDGET, **keys}}
+  return {'steps': (0,), 'grow': {'budget': budget, **keys}}
 
 
-def learned(num_children: int, **keys) -> dict:
-  """Keys of `grow` for a trained network of so many children."""
-  name = 'vae' if num_children > 1 else 'refine'
+def shipped(num_children: int, **network) -> dict:
+  """Which network, by its children."""
   return {
-    'weights': WEIGHTS.format(name),
-    'network': {'num_children': num_children},
-    **keys,
+    'weights': 'shipped',
+    'network': {**NETWORK, 'num_children': num_children, **network},
   }
 
 
-def rows(size: str, words: tuple[str, ...] = ()) -> dict:
-  """Every row of a run; `refined` adds those with steps."""
-  chosen = {
-    'split': grown(rule='conserving4'),
-    'split_fine': grown(rule='conserving4', smoothing='fine'),
-    'refine_only': grown(**learned(1, budget=1.0)),
-    'vae': grown(**learned(4)),
+SPLIT = {'rule': 'conserving4'}
+REFINE, VAE = shipped(1), shipped(4)
+
+
+def main_rows(words: Words) -> dict:
+  """What everybody is compared with, and what is learnt."""
+  learnt = {
+    'refine_only': grown(**REFINE),
+    'vae': grown(**VAE),
+    'vae_25': grown(FEW, **VAE),
+    'vae_25_rest': grown(FEW, refiner=REFINE, **VAE),
   }
-  if 'refined' in words:
-    lr = {
-      'prior': 'bicubic', 'trust': 'nothing', 'anchor_weight': 1.0,
-      'steps': (STEPS[size],),
-      'representation': {'density_control': 'none'},
-    }  # fmt: skip
-    chosen |= {
-      'lr_steps': lr,
-      **{f'{name}_steps': {**row, **lr} for name, row in chosen.items()},
-    }
-  return chosen
+  return {
+    'split': grown(**SPLIT),
+    'split_25': grown(FEW, **SPLIT),
+    'split_fine': grown(smoothing='fine', **SPLIT),
+    **({} if 'baselines' in words.flags else learnt),
+  }
+
+
+def ablations() -> dict:
+  """One thing at a time."""
+  kinds = {'split': SPLIT, 'refine': REFINE, 'vae': VAE}
+  twice = {'passes': 2}
+  return {
+    **{
+      f'{kind}{name}': grown(budget, **keys)
+      for kind, keys in kinds.items()
+      for name, budget in BUDGETS.items()
+    },
+    'vae_sampled': grown(FEW, **shipped(4, temperature=1.0)),
+    'vae_shuffled': grown(FEW, **shipped(4, z='shuffled')),
+    # (1 + 3 / 3)^2 = 4
+    'split_twice': grown(1 / 3, **twice, **SPLIT),
+    'vae_twice': grown(1 / 3, **twice, **VAE),
+    'vae_twice_told': grown(1 / 3, history=True, **twice, **VAE),
+    **{
+      f'rule_{rule}': grown(3 * FEW / (num - 1), rule=rule)
+      for rule, num in RULES.items()
+    },
+  }
+
+
+def with_steps(chosen: dict, size: str) -> dict:
+  """The rows, and each of them fitted on; the coarse scene, too."""
+  lr = {
+    'prior': 'bicubic', 'trust': 'nothing', 'anchor_weight': 1.0,
+    'steps': (STEPS[size],),
+    'representation': {'density_control': 'none'},
+  }  # fmt: skip
+  fitted = {f'{name}_steps': {**row, **lr} for name, row in chosen.items()}
+  return {**chosen, 'lr_steps': lr, **fitted}
 
 
 def compare(config: ConfigDict, arg: str) -> ConfigDict:
   """Makes a main job's config one of these comparisons."""
-  size, words = parse(arg)
-  config.rows = rows(size, words)
+  words = parse(arg)
+  rows = ablations() if 'ablations' in words.flags else main_rows(words)
+  if 'refined' in words.flags:
+    rows = with_steps(rows, words.size)
+  return with_rows(config, rows, words, main='split')
+
+
+def with_rows(
+  config: ConfigDict, rows: dict, words: Words, *, main: str
+) -> ConfigDict:
+  """Gives a config its rows, and their order, which a `ConfigDict` forgets."""
+  config.rows = rows
   config.update(
-    baselines=tuple(row for row in config.rows if row != 'split'),
-    main='split',
+    seed=words.seed,
+    baselines=tuple(row for row in rows if row != main),
+    main=main,
     anchor=False,
-    measures=('psnr', 'ssim', 'gmsd', 'haarpsi', 'niqe', 'lr_psnr'),
+    bound=False,
+    measures=('psnr',) if words.size == 'smoke' else MEASURES,
   )
-  if 'dilated' in words:
+  if 'dilated' in words.flags:
     # As released by Kerbl et al. 2023, at any resolution.
     config.drawing.update(blur=0.3, compensation='none')
     config.representation.filter3d = False
-  if size == 'smoke':
-    config.measures = ('psnr',)
   return config

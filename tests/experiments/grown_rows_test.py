@@ -1,6 +1,8 @@
 """The main job's rows that grow: they run, and see no finer photo."""
 
 import dataclasses
+from functools import partial
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -9,8 +11,9 @@ import pytest
 
 from configs.gaussian_vae import ply as ply_config
 from configs.gaussian_vae import rows
-from sr3d_jax import density, methods
-from sr3d_jax.io import ply
+from sr3d_jax import density, grow, lineage, methods, offspring
+from sr3d_jax.io import ply, weights
+from sr3d_jax.models import gaussian_vae
 from sr3d_jax.representations import gaussians as representation
 from sr3d_jax.scenes import procedural
 from sr3d_jax.table import Table
@@ -62,13 +65,15 @@ def test_a_file_alone_becomes_a_finer_file_without_a_fit(run, splats, tmp_path):
   told = {row['name']: row for row in whole(config, tmp_path / 'run')}
   assert not fits
   # Networks are left out: nobody has trained them here.
-  assert set(told) == {'lr_fit', 'split', 'split_fine'}
+  assert set(told) == {'lr_fit', 'split', 'split_25', 'split_fine'}
   before = ply.load(tmp_path / 'run' / told['lr_fit']['ply'])
   np.testing.assert_allclose(before.means, given.means, atol=1e-6)
-  after = ply.load(tmp_path / 'run' / told['split']['ply'])
-  assert len(after.means) == NUM + 3 * round(rows.BUDGET * NUM)
+  after = ply.load(tmp_path / 'run' / told['split_25']['ply'])
+  assert len(after.means) == NUM + 3 * round(rows.FEW * NUM)
   assert after.sh.shape[1] == 4
-  seconds = [told['split'][f'{part}_seconds'] for part in ('score', 'select')]
+  seconds = [
+    told['split'][f'{part}_seconds'] for part in ('select', 'assemble')
+  ]
   assert min(seconds) > 0
 
 
@@ -96,29 +101,143 @@ def _made(**keys):
   )
 
 
-def test_two_passes_share_the_enlargement_and_go_on_from_each_other():
-  calls = []
-
-  def grow(key, gaussians, cameras, *, scale, **keys):
-    calls.append((float(gaussians.means[0, 0]), cameras, scale, keys))
-    moved = dataclasses.replace(gaussians, means=gaussians.means + 1)
-    return moved, type('Report', (), {'seconds': {'score': 0.25}})
-
+def _few():
+  """A scene, and eight Gaussians of it."""
   scene = procedural.make(**procedural.TINY, num_points=8)
   rep = representation.make(capacity=8, sh_degree=0)
-  kept = rep.gaussians(rep.init(jax.random.key(0), scene))
-  kept = dataclasses.replace(kept, means=jnp.zeros((8, 3)))
-  fine = dataclasses.replace(kept, means=kept.means + 10)
-  made = _made(budget=2, passes=2, smoothing='fine')
-  _, facts = methods.grown(
-    made, jax.random.key(0), (kept, fine), scene.train.cameras,
-    grow=grow, load=None, blur=0.1,
+  return scene, rep.gaussians(rep.init(jax.random.key(0), scene))
+
+
+def _growing(calls):
+  """Stands for `grow.grow`: the first dies, the second has two children."""
+
+  def grow(key, gaussians, cameras, **options):
+    calls.append((key, gaussians, cameras, options))
+    rows = np.array([0, 1, 1, *range(2, len(gaussians.means))], np.int32)
+    made = jax.tree.map(lambda x: jnp.asarray(x)[rows], gaussians)
+    made = dataclasses.replace(
+      made, opacity_logits=made.opacity_logits.at[0].set(density.DEAD_LOGIT)
+    )
+    return made, SimpleNamespace(seconds={'score': 0.25}, ancestors=rows)
+
+  return grow
+
+
+def _grown(made, scenes, photos, calls, **keys):
+  return methods.grown(
+    made, jax.random.key(0), scenes, photos,
+    **{'grow': _growing(calls), 'load': None, 'gather': None, **keys},
   )  # fmt: skip
-  assert [call[0] for call in calls] == [10, 11]
-  assert [call[1].width for call in calls] == [64, 128]
-  assert all(call[2] == 2.0 for call in calls)
-  assert all(call[3] == {'budget': 2, 'blur': 0.1} for call in calls)
+
+
+def test_two_passes_share_the_enlargement_and_go_on_from_each_other():
+  scene, kept = _few()
+  fine = dataclasses.replace(kept, means=kept.means + 10)
+  calls = []
+  made = _made(budget=2, passes=2, smoothing='fine')
+  _, facts = _grown(made, (kept, fine), scene.train, calls, blur=0.1)
+  np.testing.assert_array_equal(calls[0][1].means, fine.means)
+  children = np.array([1, 1, *range(2, 8)])
+  np.testing.assert_array_equal(calls[1][1].means, fine.means[children])
+  assert [call[2].width for call in calls] == [64, 128]
+  for _, _, _, options in calls:
+    assert options.pop('labels') is scene.train
+    assert options == {'scale': 2.0, 'budget': 2, 'blur': 0.1}
   assert facts == {'score_seconds': 0.5}
+
+
+def test_a_second_pass_may_be_told_of_the_first():
+  scene, kept = _few()
+  calls = []
+  _grown(
+    _made(budget=2, passes=2, history=True), (kept, kept), scene.train, calls
+  )
+  first, second = (call[3]['history'] for call in calls)
+  assert len(first) == 1
+  np.testing.assert_array_equal(second[1].gaussians.means, calls[1][1].means)
+  assert second[1].ancestors.tolist() == [1, 1, *range(2, 8)]
+  assert (second[0].ancestors == lineage.NONE).all()
+  assert [float(state.scale) for state in second] == [1, 2]
+
+
+def test_evidence_is_gathered_of_what_grows_and_seeds_draw_other_lots():
+  scene, kept = _few()
+  calls, asked = [], []
+
+  def gather(words, gaussians, photos, **drawing):
+    asked.append((words, len(gaussians.means), photos, drawing))
+    return {'stats': 1}
+
+  for seed in (0, 0, 1):
+    made = _made(budget=2, score='gradient', evidence=('stats',), seed=seed)
+    _grown(made, (kept, kept), scene.train, calls, gather=gather, blur=0.1)
+  assert asked == [(('stats',), 8, scene.train, {'blur': 0.1})] * 3
+  assert all(call[3]['evidence'] == {'stats': 1} for call in calls)
+  one, again, other = (jax.random.key_data(call[0]).tolist() for call in calls)
+  assert one == again != other
+
+
+def _shaken(rng, leaf):
+  return leaf + 0.1 * rng.standard_normal(leaf.shape).astype(np.float32)
+
+
+@pytest.fixture
+def shipped(tmp_path, monkeypatch):
+  """Networks of the shipped size that were not trained, in their place."""
+  files = []
+  for num in (1, 4):
+    vae = gaussian_vae.make(**rows.NETWORK, num_children=num)
+    params = vae.init(jax.random.key(num))
+    rng = np.random.default_rng(num)
+    params = jax.tree.map(partial(_shaken, rng), params)
+    files.append(tmp_path / f'{num}.npz')
+    weights.save(files[-1], params)
+  monkeypatch.setattr(methods, 'SHIPPED', tuple(files))
+
+
+def test_networks_that_are_shipped_are_chosen_by_their_children(shipped):
+  one, four = (
+    methods.load_network(**rows.shipped(num), load=grow.load) for num in (1, 4)
+  )
+  assert (one.vae.num_children, four.vae.num_children) == (1, 4)
+  drawn = methods.load_network(
+    **rows.shipped(4, temperature=1.0), load=grow.load
+  )
+  assert (four.temperature, drawn.temperature) == (0, 1)
+  with pytest.raises(ValueError, match='z is own or shuffled'):
+    methods.load_network(**rows.shipped(4, z='mean'), load=grow.load)
+
+
+def test_z_of_somebody_else_makes_other_children(shipped):
+  own, other = (
+    methods.load_network(**rows.shipped(4, z=z), load=grow.load)
+    for z in ('own', 'shuffled')
+  )
+  _, kept = _few()
+  told = offspring.tell(
+    own, kept, procedural.make(**procedural.TINY).train.cameras
+  )
+  inputs = offspring.inputs(told, np.arange(8))
+  a, b = (x.vae.predict(x.params, inputs) for x in (own, other))
+  assert not np.allclose(a.offsets, b.offsets)
+  same = jax.tree.map(lambda x: x[jnp.array([3] * 8)], inputs)
+  a, b = (x.vae.predict(x.params, same) for x in (own, other))
+  np.testing.assert_allclose(a.offsets, b.offsets, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+  'words, names',
+  [
+    ('smoke', ('vae', 'vae_25_rest')),
+    ('smoke,ablations', ('vae_shuffled', 'vae_twice_told', 'rule_shuffled')),
+  ],
+)
+def test_rows_of_networks_grow(run, splats, shipped, tmp_path, words, names):
+  whole, fits = run
+  config = _config(splats[0], words, *names)
+  found = {row['name']: row for row in whole(config, tmp_path / 'run')}
+  assert set(found) == {'lr_fit', *names} and not fits
+  assert all(found[name]['network_seconds'] > 0 for name in names)
 
 
 def test_only_what_grows_may_go_without_a_fit():
@@ -131,9 +250,7 @@ def test_only_what_grows_may_go_without_a_fit():
       representation={}, fit={'num_steps': 5},
     )  # fmt: skip
   with pytest.raises(ValueError, match='its smoothing one of kept, fine'):
-    methods.grown(
-      _made(smoothing='none'), None, (None, None), None, grow=None, load=None
-    )
+    _grown(_made(smoothing='none'), (None, None), None, [])
 
 
 def test_finer_photos_of_noise_change_no_bit(
