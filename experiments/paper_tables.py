@@ -10,10 +10,13 @@ with a line that says so; without the weights of the reference nothing is made.
 
 A config with `runs`, such as configs/tables/threedsr.py, has tables of scenes:
 they are gathered from finished runs of `experiments.super_resolve`, and what is
-not there is told with the command that makes it.
+not there is told with the command that makes it. A run may borrow rows of
+others; a table may have rows of its own, and a reference, or several, of which
+the best in its first column counts.
 """
 
 import collections
+import contextlib
 import functools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -26,7 +29,7 @@ from ml_collections import config_flags
 from sr3d_jax import benchmark, cli, resolve, scene_standings, standings
 from sr3d_jax.files import write_whole
 from sr3d_jax.io import scene_tables, score_tables, workdir
-from sr3d_jax.io.scene_tables import SceneTable
+from sr3d_jax.io.scene_tables import Column, SceneTable
 from sr3d_jax.io.score_tables import ScoreTable
 from sr3d_jax.scene_standings import Run
 from sr3d_jax.types import Params, SRPrior
@@ -143,6 +146,10 @@ def gather(runs: Iterable[Mapping[str, Any]]) -> tuple[list[Run], list[str]]:
     except FileNotFoundError:
       missing.append(f'{name} is not there: {run["command"]}')
       continue
+    for row, other in run.get('borrowed', {}).items():
+      with contextlib.suppress(FileNotFoundError, KeyError):
+        theirs, _ = workdir.load_scores(other['folder'], other['expected'])
+        scores[row] = theirs[other['row']]
     found.append(Run(run['scene'], run['variant'], commit, scores))
     lacking = [row for row in run['rows'] if row not in scores]
     if lacking:
@@ -150,12 +157,28 @@ def gather(runs: Iterable[Mapping[str, Any]]) -> tuple[list[Run], list[str]]:
   return found, missing
 
 
+def best(names: Any, table: Mapping[str, Any], runs: list[Run]) -> str:
+  """A name; of several, that of the row whose first column is highest."""
+  if isinstance(names, str):
+    return names
+  column = Column(**table['columns'][0])
+  found = {}
+  for name in names:
+    those = [run for run in runs if name in run.scores]
+    cell = scene_standings.figure(those, name, column)
+    found |= {name: cell.value} if cell else {}
+  return max(found, key=found.get) if found else names[0]
+
+
 def run_scenes(config: Any, folder: Path) -> list[SceneTable]:
   """Gathers finished runs, writes the tables and prints them."""
   runs, missing = gather(config.runs)
   tables = [
     scene_standings.collate(
-      table, config.rows, runs, reference=config.reference
+      table,
+      table.get('rows', config.rows),
+      runs,
+      reference=best(table.get('reference', config.reference), table, runs),
     )
     for table in config.tables
   ]
