@@ -139,8 +139,8 @@ def grow(
     ValueError: a field is not finite; the budget is negative, or more than are
       not excluded or fit the capacity; or history and scene do not match.
   """
-  _check(gaussians, history, cameras)
   live = np.flatnonzero(np.asarray(density.is_live(gaussians)))
+  _check(gaussians, len(live), history, cameras)
   scene = jax.tree.map(lambda x: jnp.asarray(x)[live], gaussians)
   asked = _asked(budget, len(live))
   rule = split_rules.named(rule, key) if isinstance(rule, str) else rule
@@ -166,11 +166,11 @@ def grow(
   with timed('select'):
     if asked:
       is_out = _excluded(scene, curvature, cameras, exclusion or {})
-      if isinstance(budget, float):
-        asked = min(asked, max(int(jnp.sum(~is_out)), 1))
-      ranked = _ranked(
-        select_key, scene, scores, asked, temperature, is_out, max_in_voxel
-      )
+      asked = _allowed(asked, is_out) if isinstance(budget, float) else asked
+      ranked = selection.ranked(
+        select_key, scores, asked, is_out, scene.means,
+        temperature=temperature, max_in_voxel=max_in_voxel,
+      )  # fmt: skip
     num_children = _num_children(rule, scene) if asked else 1
     _check_room(len(live) + (num_children - 1) * asked, capacity)
   network = rule if isinstance(rule, Learned) else refiner
@@ -185,16 +185,14 @@ def grow(
     families = _families(
       draw_key, rule, told, ranked, asked, num_children, batch_size
     )
-    others = np.setdiff1d(np.arange(len(live)), families.parents)
-    moved = None
-    if refiner is not None:
-      moved = offspring.slots(draw_key, refiner, told, others, batch_size)
-    done((families, moved))
+    rest = _others(draw_key, refiner, told, families, len(live), batch_size)
+    done((families, rest))
   with timed('assemble') as done:
-    rest = _rest(refiner, scene, others, moved)
-    grown = _joined(rest, _born(rule, scene, families))
+    stay = _born(refiner, scene, rest, batch_size)
+    made = _born(rule, scene, families, batch_size)
+    grown = _joined(stay, made, np.flatnonzero(families.kept))
     result = done(grown if capacity is None else _padded(grown, capacity))
-  return result, _report(len(live), asked, families, others, seconds)
+  return result, _report(len(live), asked, families, rest.parents, seconds)
 
 
 def snapshot(
@@ -257,20 +255,9 @@ def _excluded(scene, curvature, cameras, exclusion) -> Array:
   )
 
 
-def _ranked(
-  key, scene, scores, asked, temperature, excluded, max_in_voxel
-) -> np.ndarray:
-  """Those that may have children, the first choice first: [B'], B' >= B."""
-  crowds = {}
-  if max_in_voxel is not None:
-    cells = selection.voxels(scene.means)
-    crowds = {'voxels': cells, 'max_in_voxel': max_in_voxel}
-  # Beyond the budget they inherit slots that others leave free.
-  most = asked if crowds else max(asked, int(jnp.sum(~excluded)))
-  chosen = selection.select(
-    key, scores, most, temperature=temperature, excluded=excluded, **crowds
-  )
-  return np.asarray(chosen)
+def _allowed(asked: int, is_out: Array) -> int:
+  """B cut to those that may have children, and at least 1: then it is told."""
+  return min(asked, max(int(jnp.sum(~is_out)), 1))
 
 
 def _families(
@@ -283,34 +270,33 @@ def _families(
   return Families(parents, np.ones((len(parents), num_children), bool), None)
 
 
-def _born(rule, scene, families: Families) -> tuple[Gaussians, np.ndarray]:
-  """Children [B', m], and which rows of B' m are kept, family by family."""
-  parents, kept, slots = families
-  chosen = jax.tree.map(lambda x: x[parents], scene)
-  if not len(parents):
-    made = jax.tree.map(lambda x: x[:, None], chosen)
-  elif isinstance(rule, Learned):
-    keeps = kept.shape[1] > 1 if rule.keep_mean is None else rule.keep_mean
-    made = offspring.born(chosen, slots, jnp.asarray(kept), keep_mean=keeps)
-  else:
-    made = rule(chosen)
-  return made, np.flatnonzero(kept)
+def _others(key, refiner, told, families, num, batch_size) -> Families:
+  """The rest of `num` rows, in order: each goes on as an only child."""
+  is_other = np.ones(num, bool)
+  is_other[families.parents] = False
+  rows, said = np.flatnonzero(is_other), None
+  if refiner is not None:
+    said = offspring.slots(key, refiner, told, rows, batch_size)
+  return Families(rows, np.ones((len(rows), 1), bool), said)
 
 
-def _rest(refiner, scene, others, moved) -> Gaussians:
-  """Those that have no children, moved where a network does that."""
-  if refiner is None or not len(others):
-    return jax.tree.map(lambda x: x[others], scene)
-  alone = Families(others, np.ones((len(others), 1), bool), moved)
-  return jax.tree.map(lambda x: x[:, 0], _born(refiner, scene, alone)[0])
+def _born(rule, scene, families: Families, batch_size: int) -> Gaussians:
+  """Children [B', m], of which not all may be kept; of no rule, the parents."""
+  if isinstance(rule, Learned) and len(families.parents):
+    return offspring.bear(rule, scene, families, batch_size)
+  parents = jax.tree.map(lambda x: x[families.parents], scene)
+  if rule is None or not len(families.parents):
+    return jax.tree.map(lambda x: x[:, None], parents)
+  return rule(parents)
 
 
-def _joined(rest: Gaussians, born: tuple[Gaussians, np.ndarray]) -> Gaussians:
-  """Those without children, then the children that are kept."""
-  made, rows = born
+@jax.jit
+def _joined(rest: Gaussians, made: Gaussians, rows: Array) -> Gaussians:
+  """Only children, then some rows of the children [B', m] as B' m."""
 
-  def join(stay: Array, new: Array) -> Array:
-    return jnp.concatenate([stay, new.reshape(-1, *new.shape[2:])[rows]])
+  def join(*both: Array) -> Array:
+    stay, new = (x.reshape(-1, *x.shape[2:]) for x in both)
+    return jnp.concatenate([stay, new[rows]])
 
   return jax.tree.map(join, rest, made)
 
@@ -356,12 +342,18 @@ def _timed(seconds: dict[str, float], part: str) -> Iterator[Callable]:
   seconds[part] += time.monotonic() - started
 
 
-def _check(gaussians, history, cameras) -> None:
-  """Raises where what was given makes no scene."""
-  wrong = {
-    field: int(np.sum(~np.isfinite(np.asarray(getattr(gaussians, field)))))
+@jax.jit
+def _num_wrong(gaussians: Gaussians) -> dict[str, Array]:
+  """How many numbers of each field are not finite."""
+  return {
+    field: jnp.sum(~jnp.isfinite(getattr(gaussians, field)))
     for field in lineage.FIELDS
   }
+
+
+def _check(gaussians, num_live: int, history, cameras) -> None:
+  """Raises where what was given makes no scene."""
+  wrong = jax.device_get(_num_wrong(gaussians))
   told = [f'{field} ({num})' for field, num in wrong.items() if num]
   if told:
     raise ValueError(
@@ -371,7 +363,6 @@ def _check(gaussians, history, cameras) -> None:
     )
   if not len(cameras.world_to_cam):
     raise ValueError('a scene is scored at cameras, got none')
-  num_live = int(np.sum(np.asarray(density.is_live(gaussians))))
   if not num_live:
     raise ValueError(
       f'none of {len(gaussians.means)} Gaussians is alive: there is nothing '

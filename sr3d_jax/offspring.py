@@ -7,8 +7,7 @@ wanted pictures is.
 
 import dataclasses
 import functools
-import operator
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -31,6 +30,8 @@ class Learned(NamedTuple):
     num_states: T of a lineage, the most that it is shown.
     num_neighbors: k.
     keep_mean: see `children.conserve`; None: where there are siblings.
+    window: of `lineage_tokens.nearby`, where neighbours are looked for; 0: they
+      are exact, by a tree on the host.
   """
 
   vae: Any
@@ -39,6 +40,7 @@ class Learned(NamedTuple):
   num_states: int = 4
   num_neighbors: int = 8
   keep_mean: bool | None = None
+  window: int = 0
 
 
 class Told(NamedTuple):
@@ -55,10 +57,10 @@ class Told(NamedTuple):
   """
 
   past: tuple[Gaussians, ...]
-  trail: np.ndarray
+  trail: Array
   codes: Array
-  neighbors: np.ndarray
-  is_neighbor: np.ndarray
+  neighbors: Array
+  is_neighbor: Array
   pixel_size: Array
   hints: Array | None
 
@@ -96,10 +98,8 @@ def tell(
     scale: of the wanted pictures beside those of the newest state.
     hints: [N, 14] for `lineage_tokens.tokens`, of the newest state.
   """
-  deviation = filters.smoothing_scales(scene.means, cameras)
-  neighbors, is_neighbor = lineage_tokens.nearest(
-    scene.means, network.num_neighbors
-  )
+  deviation = _smoothing_scales(scene.means, cameras)
+  neighbors, is_neighbor = _neighbors(network, scene.means)
   trail, past = np.arange(len(scene.means))[:, None], (scene,)
   scales, phases = np.ones(1, np.float32), np.ones(1, np.float32)
   if history:
@@ -108,7 +108,7 @@ def tell(
     past = (scene, *(state.gaussians for state in states[1:]))
     scales = np.asarray([state.scale for state in states], np.float32)
     phases = np.asarray([state.phase for state in states], np.float32)
-  return Told(
+  told = Told(
     past=past,
     trail=trail,
     codes=lineage_tokens.level_codes(scales, phases, scale * scales[0]),
@@ -117,35 +117,69 @@ def tell(
     pixel_size=deviation / np.sqrt(filters.FILTER_VARIANCE),
     hints=hints,
   )
+  # On the device once, not with each batch.
+  return jax.tree.map(jnp.asarray, told)
 
 
-def inputs(told: Told, rows: np.ndarray) -> dict[str, Array]:
+_smoothing_scales = jax.jit(filters.smoothing_scales)
+
+
+def _neighbors(network: Learned, means: Array) -> tuple[Array, Array]:
+  if not network.window:
+    return lineage_tokens.nearest(means, network.num_neighbors)
+  everyone = jnp.ones(len(means), bool)
+  return lineage_tokens.nearby(
+    means, everyone, network.num_neighbors, window=network.window
+  )
+
+
+def inputs(told: Told, rows: Array) -> dict[str, Array]:
   """Those of the network for some rows [B], see `models.gaussian_vae`."""
-  trail, mask = told.trail[rows], told.trail[rows] != lineage.NONE
-  places = np.maximum(trail, 0).T
+  # Apart, so that scenes of other sizes compile no more than what picks.
+  return _features(told.codes, *_seen(told, rows))
+
+
+@jax.jit
+def _seen(told: Told, rows: Array) -> tuple:
+  """States of the rows, [B] each, what is around them, and their hints."""
+  trail = told.trail[rows]
   states = [
-    jax.tree.map(lambda x, some=some: jnp.asarray(x)[some], state)
-    for some, state in zip(places, told.past, strict=True)
+    jax.tree.map(lambda x, some=some: x[some], state)
+    for some, state in zip(jnp.maximum(trail, 0).T, told.past, strict=True)
   ]
-  states[0] = lineage_tokens.canonical(states[0])
-  hints = None
-  if told.hints is not None:
-    hints = jnp.zeros((*mask.shape, lineage_tokens.NUM_HESSIAN))
-    hints = hints.at[:, 0].set(told.hints[rows])
-  near, is_near = told.neighbors[rows], jnp.asarray(told.is_neighbor[rows])
-  around = jax.tree.map(lambda x: x[near], told.past[0])
-  size = told.pixel_size[rows]
+  around = jax.tree.map(lambda x: x[told.neighbors[rows]], told.past[0])
+  hints = None if told.hints is None else told.hints[rows]
+  mask, is_near = trail != lineage.NONE, told.is_neighbor[rows]
+  return states, mask, around, is_near, told.pixel_size[rows], hints
+
+
+@jax.jit
+def _features(
+  codes: Array,
+  states: list[Gaussians],
+  mask: Array,
+  around: Gaussians,
+  is_near: Array,
+  size: Array,
+  hints: Array | None,
+) -> dict[str, Array]:
+  newest = lineage_tokens.canonical(states[0])
+  hessian = None
+  if hints is not None:
+    hessian = jnp.zeros((*mask.shape, lineage_tokens.NUM_HESSIAN))
+    hessian = hessian.at[:, 0].set(hints)
+  lineages = _alike([newest, *states[1:]])
   return {
     'tokens': lineage_tokens.tokens(
-      jax.tree.map(lambda *x: jnp.stack(x, axis=1), *_alike(states)),
-      jnp.asarray(mask),
+      jax.tree.map(lambda *x: jnp.stack(x, axis=1), *lineages),
+      mask,
       pixel_size=size,
-      codes=jnp.broadcast_to(told.codes, (*mask.shape, 2)),
-      hessian=hints,
+      codes=jnp.broadcast_to(codes, (*mask.shape, 2)),
+      hessian=hessian,
     ),
-    'mask': jnp.asarray(mask),
+    'mask': mask,
     'neighbors': lineage_tokens.neighbor_features(
-      states[0], around, is_near, pixel_size=size
+      newest, around, is_near, pixel_size=size
     ),
     'neighbor_mask': is_near,
   }
@@ -166,25 +200,39 @@ def _alike(states: Sequence[Gaussians]) -> list[Gaussians]:
 def slots(
   key: Array, network: Learned, told: Told, rows: np.ndarray, batch_size: int
 ) -> Any:
-  """What a network says of some rows [B], by batches of few shapes.
+  """What a network says of some rows [B], by batches of one shape.
 
   Returns:
     `models.gaussian_vae.Slots` [B, m]; None of no rows.
   """
   found = []
-  for i, first in enumerate(range(0, len(rows), batch_size)):
-    some = rows[first : first + batch_size]
-    size = min(batch_size, 1 << (len(some) - 1).bit_length())
-    padded = np.concatenate([some, np.repeat(some[-1:], size - len(some))])
+  for i, some in enumerate(_batches(rows, len(told.pixel_size), batch_size)):
     noise = jax.random.fold_in(key, i) if network.temperature else None
     said = _predict(
-      network.vae, network.params, inputs(told, padded), noise,
+      network.vae, network.params, inputs(told, some), noise,
       network.temperature,
     )  # fmt: skip
-    found.append(jax.tree.map(operator.itemgetter(slice(len(some))), said))
-  if not found:
-    return None
-  return jax.tree.map(lambda *x: jnp.concatenate(x), *found)
+    found.append(said)
+  return _joined(found, len(rows)) if found else None
+
+
+def _batches(
+  rows: np.ndarray, num: int, batch_size: int
+) -> Iterator[np.ndarray]:
+  """Some rows at a time, the last one again where there are too few.
+
+  Of one size, whatever is asked of a scene of `num`, lest each count compile.
+  """
+  size = min(batch_size, 1 << (max(num, len(rows)) - 1).bit_length())
+  for first in range(0, len(rows), size):
+    some = rows[first : first + size]
+    yield np.pad(some, (0, size - len(some)), mode='edge').astype(np.int32)
+
+
+@functools.partial(jax.jit, static_argnames='num')
+def _joined(batches: list, num: int) -> Any:
+  """The first `num` rows of all batches, one after the other."""
+  return jax.tree.map(lambda *x: jnp.concatenate(x)[:num], *batches)
 
 
 def families(
@@ -239,6 +287,28 @@ def families(
 @functools.partial(jax.jit, static_argnums=(0, 4))
 def _predict(vae, params, inputs, key, temperature):
   return vae.predict(params, inputs, key, temperature)
+
+
+def bear(
+  network: Learned, scene: Gaussians, families: Families, batch_size: int
+) -> Gaussians:
+  """Makes the children of families of a scene, by batches of one shape.
+
+  Returns:
+    [B, m], B at least 1; see `born`.
+  """
+  parents, kept, said = families
+  keeps = kept.shape[1] > 1 if network.keep_mean is None else network.keep_mean
+  found = []
+  for some in _batches(np.arange(len(parents)), len(scene.means), batch_size):
+    own = _picked(scene, parents[some])
+    found.append(born(own, *_picked((said, kept), some), keep_mean=keeps))
+  return _joined(found, len(parents))
+
+
+@jax.jit
+def _picked(tree: Any, rows: Array) -> Any:
+  return jax.tree.map(lambda x: x[rows], tree)
 
 
 @functools.partial(jax.jit, static_argnames='keep_mean')

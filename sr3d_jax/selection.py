@@ -126,6 +126,43 @@ def select(
   return order[:budget]
 
 
+def ranked(
+  key: Array,
+  scores: Array,
+  budget: int,
+  excluded: Array,
+  means: Array,
+  *,
+  temperature: float = 0.0,
+  max_in_voxel: int | None = None,
+) -> np.ndarray:
+  """Orders those that may have children, also beyond the budget.
+
+  They inherit what others leave free; not where crowds are thinned, which a
+  budget is held against.
+
+  Args:
+    key: randomness.
+    scores: [N], see `select`.
+    budget: B, the least that are wanted.
+    excluded: [N] bool, never chosen.
+    means: [N, 3] centres, of which `voxels` are made.
+    temperature: see `select`.
+    max_in_voxel: likewise; None: any.
+
+  Returns:
+    [B'] indices, B' >= B, the first choice first.
+  """
+  crowds, most = {}, max(budget, int(jnp.sum(~excluded)))
+  if max_in_voxel is not None:
+    crowds = {'voxels': voxels(means), 'max_in_voxel': max_in_voxel}
+    most = budget
+  chosen = select(
+    key, scores, most, temperature=temperature, excluded=excluded, **crowds
+  )
+  return np.asarray(chosen)
+
+
 def _thinned(order: Array, voxels: Array, excluded: Array, most: int) -> Array:
   """The order without the excluded and those after the `most` of a voxel."""
   voxel = np.asarray(voxels)[np.asarray(order)]

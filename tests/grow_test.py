@@ -15,6 +15,7 @@ from sr3d_jax import (
   offspring,
   render,
 )
+from sr3d_jax.io import ply
 from sr3d_jax.models import gaussian_vae
 from sr3d_jax.types import Camera, Gaussians, Views
 
@@ -68,6 +69,8 @@ def test_nothing_asked_leaves_the_scene_as_it_was():
   result, report = run(given, budget=0)
   assert result is given and report.num_after == NUM
   assert run(given, budget=0.0)[0] is given
+  padded, report = run(given, budget=0, rule=learned(), capacity=NUM + 2)
+  assert len(padded.means) == NUM + 2 and report.num_after == NUM
 
 
 @pytest.mark.parametrize(
@@ -238,6 +241,38 @@ def test_colours_of_any_degree_are_kept(degree):
   assert result.sh.shape == (NUM + 6, (degree + 1) ** 2, 3)
 
 
+def test_a_file_without_harmonics_grows_and_is_written_again(tmp_path):
+  path, grown = tmp_path / 'scene.ply', tmp_path / 'grown.ply'
+  ply.save(path, scene(degree=0))
+  read = ply.load(path)
+  assert read.sh.shape == (NUM, 1, 3)
+  result, report = run(read, budget=2, rule=learned())
+  # The last layers are zeros, so that children have their parents' colours.
+  np.testing.assert_array_equal(result.sh, read.sh[report.ancestors])
+  ply.save(grown, result)
+  assert ply.load(grown).sh.shape == (NUM + 6, 1, 3)
+
+
+@pytest.mark.parametrize('window', [0, 8])
+def test_without_a_history_a_network_is_told_what_there_is(window):
+  network = learned(change={'geometry': 0.1 * np.arange(12) / 12})
+  network = network._replace(window=window)
+  told = offspring.tell(network, scene(), cameras())
+  assert told.trail.shape == (NUM, 1) and len(told.past) == 1
+  assert told.is_neighbor.all()
+  result, _ = run(budget=3, rule=network)
+  assert len(result.means) == NUM + 9
+  assert all(np.isfinite(x).all() for x in jax.tree.leaves(result))
+
+
+def test_windows_over_the_whole_scene_tell_a_network_what_a_tree_does():
+  exact, near = (
+    offspring.tell(learned()._replace(window=window), scene(), cameras())
+    for window in (0, NUM)
+  )
+  jax.tree.map(np.testing.assert_array_equal, exact, near)
+
+
 def test_one_gaussian_has_children_though_it_has_no_neighbours():
   given = jax.tree.map(lambda x: x[:1], scene())
   for rule in ('conserving4', learned()):
@@ -279,6 +314,14 @@ def _broken(field, value):
     (
       {'budget': 2, 'gaussians': _broken('opacity_logits', np.inf)},
       r'opacity_logits \(2\)',
+    ),
+    (
+      {'budget': 0, 'gaussians': _broken('means', np.nan)},
+      r'means \(6\).*leave those Gaussians out of the 12',
+    ),
+    (
+      {'budget': 1.0, 'capacity': 20, 'exclusion': {'least_radius': 0}},
+      '48 Gaussians would not fit the capacity',
     ),
     (
       {'budget': 2, 'gaussians': density.grow(scene(0), 0, 5)},

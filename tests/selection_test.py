@@ -146,3 +146,14 @@ def test_impossible_budgets_are_told_so(budget, out, message):
 def test_scores_that_are_none_are_told_so(value):
   with pytest.raises(ValueError, match='1 of 2 scores'):
     selection.select(KEY, jnp.asarray([1.0, value]), 1, temperature=1.0)
+
+
+def test_those_beyond_a_budget_are_ranked_unless_crowds_are_thinned():
+  scores = jnp.asarray([1.0, 5.0, 3.0, 4.0, 2.0])
+  out = jnp.asarray([0, 0, 0, 1, 0], bool)
+  line = jnp.arange(15.0).reshape(5, 3)
+  given = (KEY, scores, 2, out, line)
+  assert selection.ranked(*given).tolist() == [1, 2, 4, 0]
+  assert selection.ranked(*given, max_in_voxel=3).tolist() == [1, 2]
+  with pytest.raises(ValueError, match='budget 5 is more than the 4 of 5'):
+    selection.ranked(KEY, scores, 5, out, line)
