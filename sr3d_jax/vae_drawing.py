@@ -84,35 +84,23 @@ def draw(
   """Draws the view of a batch of `batches.growths`.
 
   Args:
-    scene: of N Gaussians.
-    slots: [N, m]; None: no one has children.
+    scene: the batch.
+    slots: [B, m]; None: no one has children.
     keep_mean: see `children.conserve`.
     **drawing: of `render`.
 
   Returns:
     [H, W, 3].
   """
-  parents, chosen = scene['parents'], scene['chosen']
-  everyone, factors = parents, lineage.factors(parents)
-  if slots is not None:
-    kept = slots.existence >= 0  # as `grow` drops them
-    kept = kept if kept.shape[1] > 1 else jnp.ones_like(kept)
-    born = offspring.unborn(parents, slots, kept, keep_mean=keep_mean)
-    shown = born.opacities > _FAINTEST
-    logits = inverse_sigmoid(jnp.where(shown, born.opacities, 0.5))
-    is_there = chosen[:, None] & kept & shown
-    children = Gaussians(
-      means=born.means,
-      log_scales=jnp.zeros_like(born.means),
-      quats=jnp.ones((*born.means.shape[:2], 4)),
-      opacity_logits=jnp.where(is_there, logits, -jnp.inf),
-      sh=born.sh,
-    )
-    rest = jnp.where(chosen, -jnp.inf, parents.opacity_logits)
-    parents = dataclasses.replace(parents, opacity_logits=rest)
-    flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), children)
-    everyone = jax.tree.map(lambda *x: jnp.concatenate(x), parents, flat)
-    factors = jnp.concatenate([factors, born.factors.reshape(-1, 3, 3)])
+  parents, chosen, rest = scene['parents'], scene['chosen'], scene['rest']
+  if slots is None:
+    logits = jnp.where(chosen, parents.opacity_logits, -jnp.inf)
+    made = dataclasses.replace(parents, opacity_logits=logits)
+    factors = lineage.factors(parents)
+  else:
+    made, factors = _children(parents, slots, chosen, keep_mean)
+  everyone = jax.tree.map(lambda *x: jnp.concatenate(x), rest, made)
+  factors = jnp.concatenate([lineage.factors(rest), factors])
   height, width = scene['image'].shape[:2]
   camera = Camera(
     **{name: scene[name] for name in ('world_to_cam', 'focal', 'center')},
@@ -122,6 +110,25 @@ def draw(
   return render.render(
     everyone, camera, background=scene['background'], factors=factors, **drawing
   ).image
+
+
+def _children(parents, slots, chosen, keep_mean) -> tuple[Gaussians, Array]:
+  """Children [B m] of those chosen, and factors of their covariances."""
+  kept = slots.existence >= 0  # as `grow` drops them
+  kept = kept if kept.shape[1] > 1 else jnp.ones_like(kept)
+  born = offspring.unborn(parents, slots, kept, keep_mean=keep_mean)
+  shown = born.opacities > _FAINTEST
+  logits = inverse_sigmoid(jnp.where(shown, born.opacities, 0.5))
+  is_there = chosen[:, None] & kept & shown
+  made = Gaussians(
+    means=born.means,
+    log_scales=jnp.zeros_like(born.means),
+    quats=jnp.ones((*born.means.shape[:2], 4)),
+    opacity_logits=jnp.where(is_there, logits, -jnp.inf),
+    sh=born.sh,
+  )
+  flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), made)
+  return flat, born.factors.reshape(-1, 3, 3)
 
 
 def _halved(picture: Array) -> Array:

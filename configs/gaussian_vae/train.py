@@ -55,6 +55,8 @@ def get_config(arg: str = '') -> ConfigDict:
         'num_neighbors': 8,
         'octaves': (1, 2),
         'shares': (0.25, 1.0),
+        'side': 256,
+        'most': 8192,
         'held_out': HELD_OUT,
         'seed': 1,
       },
@@ -85,6 +87,7 @@ def get_config(arg: str = '') -> ConfigDict:
     config.network.update(width=48, encoder_layers=2, decoder_layers=1)
     config.network.latent = 8
     config.batches.batch_size = 512
+    config.scenes.update(side=128, most=2048)
     config.optimizer.update(learning_rate=1e-3, warmup=100)
     _shorten(config, 4000, chunk=50)
     config.draw_from = 1000
@@ -113,7 +116,7 @@ def _shrink(config: ConfigDict) -> None:
   config.network.update(width=16, encoder_layers=1, decoder_layers=1, heads=2)
   config.network.latent = 4
   config.batches.update(batch_size=64, held_out=('desk2',))
-  config.scenes.update(held_out=('desk2',), octaves=(1,))
+  config.scenes.update(held_out=('desk2',), octaves=(1,), side=32, most=64)
   config.draw_from = 4
   config.optimizer.warmup = 2
   _shorten(config, 8, chunk=4)

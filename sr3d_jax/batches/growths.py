@@ -5,6 +5,7 @@ look like. A scene is told as `grow` tells it, and drawn at the resolution of a
 later level, which it was not fitted to; batch i depends on the seed and i.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -42,6 +43,16 @@ class Episode(NamedTuple):
   octaves: int
 
 
+class Window(NamedTuple):
+  """A piece of a view, px."""
+
+  view: int
+  top: int
+  left: int
+  height: int
+  width: int
+
+
 def make(
   *,
   roots: tuple[str, ...],
@@ -49,6 +60,8 @@ def make(
   num_neighbors: int = 8,
   octaves: Sequence[int] = (1, 2),
   shares: Sequence[float] = (0.25, 1.0),
+  side: int = 128,
+  most: int = 2048,
   drop_history: float = 0.5,
   held_out: Sequence[str] = (),
   seed: int = 0,
@@ -60,7 +73,9 @@ def make(
     num_states: T of a lineage.
     num_neighbors: k.
     octaves: between what was fitted and what is to be drawn.
-    shares: of the Gaussians that have children, one of them a step.
+    shares: of the Gaussians in sight that have children, one of them a step.
+    side: of the square that is drawn, px; of smaller photos, all.
+    most: B, Gaussians that have children in a step.
     drop_history: chance that a scene comes without its past.
     held_out: patterns of sources that are left out.
     seed: of all choices.
@@ -81,9 +96,7 @@ def make(
     rng = np.random.default_rng((seed, step))
     some = told[bool(rng.random() < drop_history)]
     episode = some[rng.integers(len(some))]
-    chosen = rng.random(len(episode.gaussians.means)) < rng.choice(shares)
-    view = rng.integers(len(episode.images))
-    return describe(episode, chosen, view)
+    return _some(rng, episode, rng.choice(shares), side, most)
 
   return batch
 
@@ -104,40 +117,78 @@ def fixed(
   found = {f'x{2**step}': [] for step in octaves}
   for scene in scenes:
     for episode in episodes(scene, num_states, num_neighbors, octaves, True):
-      everyone = np.ones(len(episode.gaussians.means), bool)
-      last = len(episode.images) - 1
+      size, last = episode.images.shape[1:3], len(episode.images) - 1
+      rows = np.arange(len(episode.gaussians.means))
       for view in np.linspace(0, last, num_views).round().astype(int):
-        batch = describe(episode, everyone, view)
+        window = Window(view, 0, 0, *size)
+        batch = describe(episode, rows, rows < episode.num, window)
         found[f'x{2**episode.octaves}'].append(batch)
   return {name: batches for name, batches in found.items() if batches}
 
 
-def describe(episode: Episode, chosen: np.ndarray, view: int) -> dict[str, Any]:
-  """Makes a batch of one view.
+def describe(
+  episode: Episode, rows: np.ndarray, chosen: np.ndarray, window: Window
+) -> dict[str, Any]:
+  """Makes a batch of a piece of one view.
 
   Args:
     episode: of N Gaussians.
-    chosen: [N] bool, which have children.
-    view: which.
+    rows: [B] Gaussians that the network is told of.
+    chosen: [B] bool, which of them have children; each at most once.
+    window: the piece.
 
   Returns:
-    The network's inputs [N, ...]; 'parents', `Gaussians` [N], of no opacity
-    where they only fill up; 'chosen' [N] bool; 'image' [H, W, 3] in [0, 1];
-    'world_to_cam', 'focal' and 'center' of its camera; 'background' [3].
+    The network's inputs [B, ...]; 'parents', `Gaussians` [B]; 'chosen' [B];
+    'rest', `Gaussians` [N], of no opacity where they have children; 'image'
+    [H, W, 3] in [0, 1]; 'world_to_cam', 'focal' and 'center' of its camera;
+    'background' [3].
   """
-  live = np.arange(len(chosen)) < episode.num
-  cameras = episode.cameras
+  cameras, (view, top, left, height, width) = episode.cameras, window
+  logits = episode.gaussians.opacity_logits.copy()
+  logits[rows[chosen]] = -np.inf
+  piece = episode.images[view, top : top + height, left : left + width]
+  center = np.asarray(cameras.center[view]) - np.array([left, top], np.float32)
   return {
-    **episode.inputs,
-    'parents': episode.gaussians,
-    'chosen': chosen & live,
-    'image': episode.images[view].astype(np.float32) / 255,
-    **{
-      name: np.asarray(getattr(cameras, name)[view])
-      for name in ('world_to_cam', 'focal', 'center')
-    },
+    **{name: x[rows] for name, x in episode.inputs.items()},
+    'parents': jax.tree.map(lambda x: x[rows], episode.gaussians),
+    'chosen': chosen,
+    'rest': dataclasses.replace(episode.gaussians, opacity_logits=logits),
+    'image': piece.astype(np.float32) / 255,
+    'world_to_cam': np.asarray(cameras.world_to_cam[view]),
+    'focal': np.asarray(cameras.focal[view]),
+    'center': center,
     'background': episode.background,
   }
+
+
+def _some(
+  rng: np.random.Generator, episode: Episode, share: float, side: int, most: int
+) -> dict[str, Any]:
+  """A batch of a random window, and of a share of what stands in it."""
+  view = rng.integers(len(episode.images))
+  sizes = episode.images.shape[1:3]
+  height, width = (min(side, size) for size in sizes)
+  top, left = (
+    rng.integers(size - part + 1) for size, part in zip(sizes, (height, width))
+  )
+  window = Window(view, top, left, height, width)
+  inside = _inside(episode, window)
+  asked = min(max(round(share * len(inside)), 1), most)
+  some = rng.permutation(inside)[:asked]
+  rows = np.resize(some if len(some) else np.zeros(1, int), most)
+  return describe(episode, rows, np.arange(most) < len(some), window)
+
+
+def _inside(episode: Episode, window: Window) -> np.ndarray:
+  """Rows of the Gaussians whose centres a window shows."""
+  cameras, (view, top, left, height, width) = episode.cameras, window
+  pose = np.asarray(cameras.world_to_cam[view])
+  points = episode.gaussians.means[: episode.num] @ pose[:3, :3].T + pose[:3, 3]
+  depth = np.maximum(points[:, 2:], 1e-6)
+  pixels = points[:, :2] / depth * np.asarray(cameras.focal[view])
+  pixels = pixels + np.asarray(cameras.center[view]) - [left, top]
+  is_seen = (pixels > 0) & (pixels < [width, height]) & (points[:, 2:] > 0)
+  return np.flatnonzero(is_seen.all(axis=1))
 
 
 def episodes(

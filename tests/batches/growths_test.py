@@ -1,4 +1,4 @@
-"""Scenes to be drawn with children: what is shown, and that slots are learnt."""
+"""Scenes to be drawn with children: what is shown, and what is learnt."""
 
 import jax
 import jax.numpy as jnp
@@ -62,21 +62,41 @@ def folder(tmp_path_factory):
 
 
 def test_a_scene_is_shown_at_the_resolution_of_a_later_level(folder):
-  batches = growths.make(roots=(str(folder),), octaves=(1,), **SIZES)
+  batches = growths.make(
+    roots=(str(folder),), octaves=(1,), side=20, most=6, **SIZES
+  )
   batch = batches(3)
-  num = len(batch['chosen'])
-  assert batch['image'].shape == (24, 32, 3)  # of the finest, 32 x 24
-  assert batch['tokens'].shape == (num, 4, 47)
-  assert np.isneginf(batch['parents'].opacity_logits[4:]).all()
-  assert not batch['chosen'][4:].any()
+  assert batch['image'].shape == (20, 20, 3)  # of the finest, 32 x 24
+  assert batch['tokens'].shape == (6, 4, 47)
+  assert not batch['chosen'][4:].any()  # there are four
+  num = int(batch['chosen'].sum())
+  assert num > 0
+  logits = batch['rest'].opacity_logits
+  assert np.isneginf(logits[4:]).all()  # they fill up
+  assert np.isneginf(logits[:4]).sum() == num
   again = batches(3)
   assert (batch['image'] == again['image']).all()
-  shown = vae_drawing.draw(batch, None, keep_mean=True)
-  assert shown.shape == (24, 32, 3) and float(jnp.max(shown)) > 0.05
+  # A window is a piece of the view, and nobody is drawn twice.
+  whole = growths.fixed(
+    lineages.read((str(folder),)), num_views=1, octaves=(1,), **SIZES
+  )['x2'][0]
+  picture = np.asarray(vae_drawing.draw(whole, None, keep_mean=True))
+  assert picture.shape == (24, 32, 3) and picture.max() > 0.05
+  (episode,) = growths.episodes(
+    lineages.read((str(folder),))[0], 4, 3, (1,), True
+  )
+  window = growths.Window(0, 3, 7, 15, 20)
+  rows = np.array([2, 0, 0])
+  piece = growths.describe(episode, rows, np.array([True, True, False]), window)
+  found = vae_drawing.draw(piece, None, keep_mean=True)
+  np.testing.assert_allclose(found, picture[3:18, 7:27], atol=1e-5)
+  np.testing.assert_allclose(
+    piece['image'], whole['image'][3:18, 7:27], atol=1e-6
+  )
 
 
 def test_the_plain_split_is_almost_the_scene_and_nan_is_no_gradient(folder):
-  batches = growths.make(roots=(str(folder),), shares=(1.0,), **SIZES)
+  batches = growths.make(roots=(str(folder),), shares=(1.0,), most=8, **SIZES)
   batch = batches(0)
   num = len(batch['chosen'])
   vae = gaussian_vae.make(
@@ -110,7 +130,7 @@ def test_the_plain_split_is_almost_the_scene_and_nan_is_no_gradient(folder):
 
 
 def test_what_is_learnt_draws_the_finer_photo_better(folder):
-  batches = growths.make(roots=(str(folder),), shares=(1.0,), **SIZES)
+  batches = growths.make(roots=(str(folder),), shares=(1.0,), most=8, **SIZES)
   vae = gaussian_vae.make(
     width=8, encoder_layers=1, decoder_layers=1, heads=2, latent=2
   )
