@@ -78,7 +78,7 @@ def low_resolution(config: Any, full: Scene) -> Scene:
       test=coarse.shrink(full.test, *options),
     )
   low = resolve.build('scenes', config.lr_scene)
-  coarse.check_pair(full, low, config.shrink)
+  coarse.check_pair(full, low, config.shrink, is_train_fine=config.bound)
   return low
 
 

@@ -53,8 +53,18 @@ def shrink(views: Views, scale: float, softness: float = 0.0) -> Views:
   return Views(images=images, cameras=cameras, weights=weights)
 
 
-def check_pair(full: Scene, low: Scene, scale: float) -> None:
-  """Raises unless `low` has the views of `full`, `scale` times as coarse."""
+def check_pair(
+  full: Scene, low: Scene, scale: float, *, is_train_fine: bool = True
+) -> None:
+  """Raises unless `low` has the views of `full`, `scale` times as coarse.
+
+  Args:
+    full: the scene.
+    low: its coarse copy.
+    scale: between them.
+    is_train_fine: whether the training views of `full` must be as fine as that,
+      too; where nothing is fitted to them, they may have any size.
+  """
   labels, low_labels = _labels(full), _labels(low)
   if labels != low_labels:
     odd = sorted(set(labels) ^ set(low_labels)) or ['their order']
@@ -63,9 +73,12 @@ def check_pair(full: Scene, low: Scene, scale: float) -> None:
       f'differ in {", ".join(odd[:3])}{", ..." if len(odd) > 3 else ""}: both '
       'should hold the same photos, split alike'
     )
-  for views, coarse in ((full.train, low.train), (full.test, low.test)):
+  parts = (full.train, low.train, is_train_fine), (full.test, low.test, True)
+  for views, coarse, is_fine in parts:
     fine, got = views.cameras, coarse.cameras
     wanted = fine.at_scale(1 / scale)
+    if not is_fine:
+      wanted = fine.at_size(got.width, got.height)
     if (got.width, got.height) != (wanted.width, wanted.height):
       raise ValueError(
         f'lr_scene is {got.width} x {got.height}, but scene is {fine.width} x '

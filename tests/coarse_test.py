@@ -98,6 +98,15 @@ def test_lenses_are_compared_too():
     coarse.check_pair(_scene(views), other, 4)
 
 
+def test_training_views_that_nothing_is_fitted_to_may_be_of_any_size():
+  views = _views()
+  full = dataclasses.replace(_scene(views), train=coarse.shrink(views, 2))
+  low = _scene(coarse.shrink(views, 4))
+  coarse.check_pair(full, low, 4, is_train_fine=False)
+  with pytest.raises(ValueError, match='change shrink or one of the sizes'):
+    coarse.check_pair(full, low, 4)
+
+
 def _moved(views, field, change):
   cameras = views.cameras
   cameras = dataclasses.replace(
