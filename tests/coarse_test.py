@@ -100,7 +100,8 @@ def test_lenses_are_compared_too():
 
 def test_training_views_that_nothing_is_fitted_to_may_be_of_any_size():
   views = _views()
-  full = dataclasses.replace(_scene(views), train=coarse.shrink(views, 2))
+  full = _scene(views)
+  full = dataclasses.replace(full, train=coarse.shrink(full.train, 2))
   low = _scene(coarse.shrink(views, 4))
   coarse.check_pair(full, low, 4, is_train_fine=False)
   with pytest.raises(ValueError, match='change shrink or one of the sizes'):
