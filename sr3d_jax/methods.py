@@ -23,6 +23,7 @@ without or with the anchor loss; or as a section of its own, whose keys are
 Rows cost alike: a row's fits share `fit.num_steps` unless it gives `steps`.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -256,8 +257,14 @@ def load_network(
     raise ValueError(f'z is own or shuffled, got {z!r}')
   if weights == 'shipped':
     weights = SHIPPED[keys.get('num_children', 4) > 1]
-  found = load(str(weights), **keys)
+  found = _loaded(load, str(weights), tuple(sorted(keys.items())))
   return found._replace(vae=_shuffled(found.vae)) if z != 'own' else found
+
+
+@functools.lru_cache(maxsize=4)
+def _loaded(load: Callable, weights: str, keys: tuple) -> Any:
+  """One network for all rows, so that its work compiles once."""
+  return load(weights, **dict(keys))
 
 
 def _shuffled(vae: Any) -> Any:

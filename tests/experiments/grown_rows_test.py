@@ -200,6 +200,8 @@ def test_networks_that_are_shipped_are_chosen_by_their_children(shipped):
     methods.load_network(**rows.shipped(num), load=grow.load) for num in (1, 4)
   )
   assert (one.vae.num_children, four.vae.num_children) == (1, 4)
+  again = methods.load_network(**rows.shipped(4), load=grow.load)
+  assert again.vae is four.vae  # or it would compile anew
   drawn = methods.load_network(
     **rows.shipped(4, temperature=1.0), load=grow.load
   )
