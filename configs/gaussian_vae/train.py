@@ -72,7 +72,9 @@ def get_config(arg: str = '') -> ConfigDict:
         'coarse_weight': 0.5,
         'attribute_weight': 0.01,
       },
-      'loss': {'beta': 1e-3, 'free': 0.02},
+      # Most Gaussians have one descendant, so that a network which may drop
+      # children drops three of four, and adds none.
+      'loss': {'beta': 1e-3, 'free': 0.02, 'existence_weight': 0.0},
       'optimizer': {
         'learning_rate': 3e-4,
         'num_steps': 50_000,
