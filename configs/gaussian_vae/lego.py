@@ -17,11 +17,11 @@ def get_config(arg: str = ''):
   size = rows.parse(arg).size
   config = lego.get_config(f'{size},bicubic')
   config.source = 'configs/gaussian_vae/lego.py'
-  if size != 'smoke':
-    config.scene.test_size = (800, 800)
-    config.lr_scene = {
-      **config.scene.to_dict(),
-      'size': (200, 200),
-      'test_size': (200, 200),
-    }
+  train, fine, coarse = (40, 80, 20) if size == 'smoke' else (400, 800, 200)
+  config.scene.update(size=(train, train), test_size=(fine, fine))
+  config.lr_scene = {
+    **config.scene.to_dict(),
+    'size': (coarse, coarse),
+    'test_size': (coarse, coarse),
+  }
   return rows.compare(config, arg)
