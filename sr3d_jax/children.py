@@ -35,7 +35,7 @@ REACH = np.array([1.5, 1.5, 0.45])  # of an offset, in the parent's deviations
 MAX_SPREAD = 0.8  # of a parent's variance that lies between its children
 _LEAST_SPREAD = 1e-10
 MAX_OPACITY = 0.99  # where the rasteriser, too, cuts
-MAX_ANISOTROPY = 20.0  # longest over middle deviation; a longer is a needle
+MAX_ANISOTROPY = 20.0  # longest over middle deviation, or as its parent's
 _UPPER = ((0, 1, 2), (1, 3, 4), (2, 4, 5))
 _ROOT_STEPS = 8  # from 1 - 0.2 to float64's rounding, quadratically
 _SWEEPS = 5
@@ -166,12 +166,23 @@ def conserving(parents: Gaussians, num_children: int = 4) -> Gaussians:
   shape = (parents.means.shape[0], num_children)
   zeros = (jnp.zeros((*shape, n), parents.means.dtype) for n in (3, 6))
   flat = jnp.zeros(shape, parents.means.dtype)
-  return to_gaussians(conserve(parents, *zeros, flat, flat))
+  made = conserve(parents, *zeros, flat, flat)
+  return to_gaussians(made, max_anisotropy=longest(parents))
+
+
+def longest(parents: Gaussians) -> Array:
+  """How anisotropic children of parents [B] may be: [B, 1], for `to_gaussians`.
+
+  No more than a needle, or than their parent, which was seen and drawn.
+  """
+  scales = jnp.sort(parents.scales, axis=-1)
+  own = safe_divide(scales[:, 2], scales[:, 1])
+  return jnp.maximum(MAX_ANISOTROPY, own)[:, None]
 
 
 @jax.jit
 def to_gaussians(
-  children: Children, *, max_anisotropy: float = MAX_ANISOTROPY
+  children: Children, *, max_anisotropy: Array | float = MAX_ANISOTROPY
 ) -> Gaussians:
   """Finds the axes of children: [B, m] Gaussians, the longest axis first.
 
@@ -183,6 +194,7 @@ def to_gaussians(
     children: [B, m].
     max_anisotropy: the longest deviation is cut to so many times the middle
       one, since needles glitter between views; flat Gaussians are left flat.
+      A number or [B, 1], see `longest`.
   """
   size = jnp.max(jnp.abs(children.factors), axis=(-2, -1), keepdims=True)
   columns = jnp.moveaxis(safe_divide(children.factors, size), -1, 0)

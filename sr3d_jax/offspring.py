@@ -327,7 +327,8 @@ def born(
     [B, m], where not `kept` of no opacity.
   """
   return children.to_gaussians(
-    unborn(parents, slots, kept, keep_mean=keep_mean)
+    unborn(parents, slots, kept, keep_mean=keep_mean),
+    max_anisotropy=children.longest(parents),
   )
 
 

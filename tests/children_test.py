@@ -95,11 +95,16 @@ def test_one_child_of_a_sheet_stays_as_thin():
 
 def test_needles_are_cut_and_sheets_are_not():
   needle = round_parent(0.5, (1.0, 0.01, 0.001))
-  made = children.conserving(needle, 1)
-  np.testing.assert_allclose(made.scales[0, 0], [0.2, 0.01, 0.001], rtol=1e-4)
   whole = children.conserve(needle, *(x[:1] * 0 for x in slots(1, 1)[:4]))
-  whole = children.to_gaussians(whole, max_anisotropy=np.inf)
-  np.testing.assert_allclose(whole.scales[0, 0], [1, 0.01, 0.001], rtol=1e-4)
+  made = children.to_gaussians(whole)
+  np.testing.assert_allclose(made.scales[0, 0], [0.2, 0.01, 0.001], rtol=1e-4)
+  made = children.to_gaussians(whole, max_anisotropy=np.inf)
+  np.testing.assert_allclose(made.scales[0, 0], [1, 0.01, 0.001], rtol=1e-4)
+  # What its parent was already is nothing new.
+  made = children.conserving(needle, 1)
+  np.testing.assert_allclose(made.scales[0, 0], [1, 0.01, 0.001], rtol=1e-4)
+  round_one = round_parent(0.5, (1.0, 0.9, 0.001))
+  np.testing.assert_allclose(children.longest(round_one), [[20.0]])
 
 
 @pytest.mark.parametrize('m', [1, 2, 4])
