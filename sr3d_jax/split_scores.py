@@ -243,7 +243,8 @@ def _geometric_mean(evidence: Evidence, is_raw: bool = False) -> Array:
 
 def _trace(evidence: Evidence) -> Array:
   block = whitened(*evidence[:2], 'gauss_newton')
-  return jnp.trace(block[:, POSITION, POSITION], axis1=-2, axis2=-1)
+  trace = jnp.trace(block[:, POSITION, POSITION], axis1=-2, axis2=-1)
+  return jnp.maximum(trace, 0)  # of what is hardly seen, rounding
 
 
 def _expected(evidence: Evidence) -> Array:
