@@ -307,20 +307,21 @@ def _add_view(
 
   shape = splats.conics, splats.opacities
   fisher, bent, pull = blocks.on_screen(found.squared, found.signed, *shape)
-  slopes = _columns(screen, theta)  # A
+  is_seen = found.blend > 0
+  # Of what is not drawn, such as behind the camera, they may be anything.
+  slopes = jnp.where(is_seen[:, None, None], _columns(screen, theta), 0)  # A
   added = {'gauss_newton': _pull(fisher, slopes)}
   if image is not None:
     second = _pull(bent, slopes)
     if with_bend:
       push = jax.grad(lambda theta: jnp.sum(pull * screen(theta)))
-      second += _columns(push, theta)
+      second += jnp.where(is_seen[:, None, None], _columns(push, theta), 0)
     added['residual'] = second
     added['gradient'] = _einsum('nsp,ns->np', slopes, pull)
   move = _einsum('nsi,nia->nsa', slopes[:, :2, MEANS], _axes(gaussians))
   added['expected'] = blocks.bending(found.squared, splats.conics, move)
   added |= {'removal': found.squared[:, 0]}
   added |= {'color': found.color, 'blend': found.blend}
-  is_seen = found.blend > 0
   added['num_views'] = is_seen
   added = {name: getattr(total, name) + x for name, x in added.items()}
   least, greatest = total.radii.T

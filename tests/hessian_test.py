@@ -186,6 +186,27 @@ def test_gradients_are_not_curvature():
   np.testing.assert_allclose(flat.gauss_newton, found.gauss_newton)
 
 
+def test_what_no_camera_shows_has_no_curvature_and_no_nan():
+  gaussians, cameras = some(), look_from((0.3, -3, 0.5))
+  images = targets_of(cameras)
+  eye = cameras.position[0]
+  # Behind the camera, in its very plane, and so near that slopes overflow.
+  lost = dataclasses.replace(
+    some(3, seed=4),
+    means=eye + jnp.asarray([[0.0, -1.0, 0.0], [0.5, 0, 0], [0, 1e-6, 0]]),
+  )
+  both = jax.tree.map(lambda *x: jnp.concatenate(x), gaussians, lost)
+  options = {'images': images, 'backend': 'reference'}
+  wanted = hessian.curvature(gaussians, cameras, **options)
+  found = hessian.curvature(both, cameras, **options)
+  for name in ('gauss_newton', 'residual', 'gradient'):
+    blocks = np.asarray(getattr(found, name))
+    assert not blocks[5:].any()
+    np.testing.assert_allclose(
+      blocks[:5], getattr(wanted, name), rtol=1e-4, atol=1e-4
+    )
+
+
 def test_channels_are_squared_before_they_are_summed():
   # Against the background the colour is (+a, -a, 0): its sum sees nothing.
   gaussians, cameras = alone((0.7, 0.3, 0.5)), look_from((0, -3, 0))
