@@ -7,6 +7,8 @@
 Cameras as of configs/scenes/splats.py. They say only where detail is wanted:
 four times as fine as what they would show. There is no finer truth either, so
 that the table shows how well the result, shrunk, explains the file's renders.
+What is exported has children of the shipped network, four of every Gaussian
+that may have some.
 """
 
 from configs.gaussian_vae import rows
@@ -20,5 +22,8 @@ def get_config(arg: str = ''):
   config.given = True
   config.representation.update(sh_degree=3, filter3d=False)
   config = rows.compare(config, arg)
+  others = ('split', *config.baselines)
+  config.main = 'vae'
+  config.baselines = tuple(row for row in others if row != config.main)
   config.measures = ('lr_psnr',)
   return config

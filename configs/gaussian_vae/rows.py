@@ -11,6 +11,7 @@ a network does not want. Rows whose weights are not there are told and left out.
     split_fine   likewise, smoothed for the finer views
     refine_only  one child of the network of one: nothing is added
     vae          four of the network, which takes the mean of z
+    vae_fine     likewise, smoothed for the finer views, as it never learnt
     vae_25_rest  the others have one child of the network of one
 
 Words: `refined` adds rows with steps, `dilated` draws all as 3DGS does,
@@ -95,6 +96,7 @@ def main_rows(words: Words) -> dict:
   learnt = {
     'refine_only': grown(**REFINE),
     'vae': grown(**VAE),
+    'vae_fine': grown(smoothing='fine', **VAE),
     'vae_25': grown(FEW, **VAE),
     'vae_25_rest': grown(FEW, refiner=REFINE, **VAE),
   }

@@ -49,10 +49,11 @@ LABELS = {
   'split_fine': 'plain split, all, smoothed for fine views',
   'refine_only': 'one child, all',
   'vae': 'VAE, all',
+  'vae_fine': 'VAE, all, smoothed for fine views',
   'vae_25': 'VAE, 25 %',
   'vae_25_rest': 'VAE, 25 %, one child for the rest',
 }
-BASELINES = ('lr_fit', 'lr_dilated', 'split')
+BASELINES = ('lr_fit', 'lr_dilated', 'split', 'split_fine')
 KIND_LABELS = {
   'split': 'plain split', 'refine': 'one child', 'vae': 'VAE, four children',
 }  # fmt: skip
@@ -181,7 +182,8 @@ def _refined(scene: str) -> dict:
     layout.columns((f'{scene}_main',), MEASURES),
     (),
   )
-  reference = ('lr_steps', 'lr_dilated_steps', 'split_steps')
+  reference = tuple(f'{name}_steps' for name in BASELINES)
+  reference = 'lr_steps', *reference[1:]
   return {**table, 'rows': _labelled(labels), 'reference': reference}
 
 
