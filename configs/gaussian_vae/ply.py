@@ -22,8 +22,10 @@ def get_config(arg: str = ''):
   config.given = True
   config.representation.update(sh_degree=3, filter3d=False)
   config = rows.compare(config, arg)
-  others = ('split', *config.baselines)
-  config.main = 'vae'
-  config.baselines = tuple(row for row in others if row != config.main)
+  # Nothing tells what filter a file was smoothed by.
+  names = [row for row in config.rows if not row.endswith('_fine')]
+  config.rows = {row: config.rows[row].to_dict() for row in names}
+  config.main = 'vae' if 'vae' in names else 'split'
+  config.baselines = tuple(row for row in names if row != config.main)
   config.measures = ('lr_psnr',)
   return config
