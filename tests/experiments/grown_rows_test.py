@@ -64,8 +64,10 @@ def test_a_file_alone_becomes_a_finer_file_without_a_fit(run, splats, tmp_path):
   config = _config(root)
   told = {row['name']: row for row in whole(config, tmp_path / 'run')}
   assert not fits
-  # Networks are left out: nobody has trained them here.
-  assert set(told) == {'lr_fit', 'split', 'split_25', 'split_fine'}
+  assert set(told) == {
+    'lr_fit', 'split', 'split_25', 'refine_only', 'vae', 'vae_25',
+    'vae_25_rest',
+  }  # fmt: skip
   before = ply.load(tmp_path / 'run' / told['lr_fit']['ply'])
   np.testing.assert_allclose(before.means, given.means, atol=1e-6)
   after = ply.load(tmp_path / 'run' / told['split_25']['ply'])

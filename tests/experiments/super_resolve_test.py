@@ -187,7 +187,9 @@ def test_coarse_views_come_from_files_where_the_config_says_so(
 ):
   full, low = _scene(32, 0.25), _scene(16, 0.75)
   monkeypatch.setattr(resolve, 'build', lambda kind, section: low)
-  config = ml_collections.ConfigDict({'shrink': 2.0, 'softness': 0.0})
+  config = ml_collections.ConfigDict(
+    {'shrink': 2.0, 'softness': 0.0, 'bound': True}
+  )
   for grey in (0.25, 0.75):
     low_views = job['low_resolution'](config, full)
     train, test = low_views.train, low_views.test
