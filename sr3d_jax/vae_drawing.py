@@ -34,9 +34,9 @@ def learning(
 ) -> Network:
   """What a VAE of lineages learns of families and of pictures.
 
-  0.8 L1 + 0.2 D-SSIM of the picture, and L1 of it averaged to the coarse
-  photo's pixels (the sub-pixel constraint of SRGS, Feng et al. 2024), beside
-  the loss in parameter space. z is the prior's.
+  0.8 L1 + 0.2 D-SSIM of the picture, and L1 of it and the photo averaged over
+  2 x 2 pixels, which at x2 are the coarse photo's (the sub-pixel constraint of
+  SRGS, Feng et al. 2024), beside the loss in parameter space. z is the prior's.
 
   A batch holds 'families', of `families.learnable`, and perhaps 'scene', of
   `batches.growths`; without it, the families count in full.
