@@ -64,7 +64,7 @@ def _slots(vae, params, inputs, z=None):
   return vae.decode(params, context, mean if z is None else z)
 
 
-def _close(found, wanted, atol=1e-5):
+def _assert_close(found, wanted, atol=1e-5):
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, atol=atol), found, wanted
   )
@@ -126,11 +126,11 @@ def test_what_is_masked_may_hold_anything(vae, woken):
     other = dict(inputs)
     other['tokens'] = inputs['tokens'].at[:, 2:].set(junk)
     other['neighbors'] = inputs['neighbors'].at[1:, 3:].set(junk)
-    _close(_slots(vae, woken, other), wanted, atol=0)
+    _assert_close(_slots(vae, woken, other), wanted, atol=0)
   # it is as if they had never been given
   short = {**inputs, 'tokens': inputs['tokens'][:, :2]}
   short['mask'] = inputs['mask'][:, :2]
-  _close(_slots(vae, woken, short), wanted, atol=1e-4)
+  _assert_close(_slots(vae, woken, short), wanted, atol=1e-4)
   # and what is not masked does count
   for name in ('tokens', 'neighbors'):
     other = {**inputs, name: inputs[name].at[:, 0].add(1.0)}
@@ -165,7 +165,7 @@ def test_the_order_of_states_counts_and_that_of_neighbours_does_not(vae, woken):
   wanted = _slots(vae, woken, inputs)
   order = jnp.array([3, 1, 4, 0, 2])
   moved = {**inputs, 'neighbors': inputs['neighbors'][:, order]}
-  _close(_slots(vae, woken, moved), wanted, atol=1e-4)
+  _assert_close(_slots(vae, woken, moved), wanted, atol=1e-4)
   aged = {**inputs, 'tokens': inputs['tokens'][:, ::-1]}
   assert _apart(_slots(vae, woken, aged), wanted) > 1e-3
 
@@ -174,7 +174,7 @@ def test_a_parent_alone_is_what_it_is_among_others(vae, woken):
   inputs = _inputs()
   alone = jax.tree.map(lambda x: x[1:2], inputs)
   wanted = jax.tree.map(lambda x: x[1:2], _slots(vae, woken, inputs))
-  _close(_slots(vae, woken, alone), wanted, atol=1e-4)
+  _assert_close(_slots(vae, woken, alone), wanted, atol=1e-4)
 
 
 def test_slots_differ_by_their_queries_alone(vae, woken):
@@ -182,7 +182,7 @@ def test_slots_differ_by_their_queries_alone(vae, woken):
   order = jnp.array([2, 0, 3, 1])
   moved = {**woken, 'slots': woken['slots'][:, order]}
   found = _slots(vae, moved, _inputs())
-  _close(found, jax.tree.map(lambda x: x[:, order], wanted), atol=1e-4)
+  _assert_close(found, jax.tree.map(lambda x: x[:, order], wanted), atol=1e-4)
   assert _apart(found, wanted) > 1e-2
 
 
@@ -192,7 +192,7 @@ def test_the_posterior_sees_a_set_of_targets(vae, woken):
   mask = jnp.arange(4) < jnp.array([4, 2, 0])[:, None]
   mean, log_std = vae.posterior(woken, context, targets, mask)
   order = jnp.array([3, 0, 2, 1])
-  _close(
+  _assert_close(
     vae.posterior(woken, context, targets[:, order], mask[:, order]),
     (mean, log_std),
     atol=1e-4,
@@ -226,12 +226,12 @@ def test_predictions_are_of_the_prior(vae, woken):
   wanted = _slots(vae, woken, inputs)
   shipped = {k: v for k, v in woken.items() if k != 'posterior'}
   predict = jax.jit(vae.predict)
-  _close(predict(shipped, inputs), wanted, atol=1e-4)
+  _assert_close(predict(shipped, inputs), wanted, atol=1e-4)
   cold, one, two, same = (
     predict(shipped, inputs, jax.random.key(k), temperature)
     for k, temperature in ((0, 0.0), (0, 0.5), (1, 0.5), (0, 0.5))
   )
-  _close(cold, wanted, atol=1e-4)
+  _assert_close(cold, wanted, atol=1e-4)
   assert _apart(one, same) == 0
   assert _apart(one, two) > 1e-2
   with pytest.raises(ValueError, match=r'temperature 0\.5 wants a key'):

@@ -71,7 +71,7 @@ def test_the_bug_is_the_one_that_is_described():
 @pytest.mark.parametrize('background', [WHITE, BLACK], ids=['white', 'black'])
 def test_photos_shrunk_after_loading_have_no_fringe(load, background):
   views = coarse.shrink(load(background=background).train, SCALE)
-  _check(views.images, _shrunk(_row(background)))
+  _assert_alike(views.images, _shrunk(_row(background)))
 
 
 @pytest.mark.parametrize('background', [WHITE, BLACK], ids=['white', 'black'])
@@ -93,11 +93,11 @@ def test_photos_shrunk_while_they_are_loaded_have_none(
     lambda *args, **keys: make_views(*args, **{**keys, 'shrink': shrink}),
   )
   scene = load(background=background, downscale=SCALE)
-  _check(scene.train.images, expected(_row(background)))
+  _assert_alike(scene.train.images, expected(_row(background)))
   assert scene.background == background
 
 
-def _check(found, row):
+def _assert_alike(found, row):
   """Every row of every picture is this one, in every channel."""
   size = SIDE // SCALE
   assert found.shape[1:] == (size, size, 3)
