@@ -15,7 +15,7 @@ import inspect
 import pkgutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -34,6 +34,7 @@ from sr3d_jax import (
   hosts,
   inputs,
   methods,
+  pyramid,
   resolve,
   sh,
   split_evidence,
@@ -41,13 +42,13 @@ from sr3d_jax import (
   walks,
 )
 from sr3d_jax.fit import fit_state
-from sr3d_jax.io import paths, splat_files, video
+from sr3d_jax.io import paths, splat_files
 from sr3d_jax.io import workdir as workdirs
 from sr3d_jax.methods import ANCHORED
 from sr3d_jax.projection import ALPHA_MIN
 from sr3d_jax.render import render_views
 from sr3d_jax.table import Table
-from sr3d_jax.types import Gaussians, Scene, SRPrior, Views
+from sr3d_jax.types import Array, Gaussians, Representation, Scene
 
 _CONFIG = config_flags.DEFINE_config_file('config', lock_config=True)
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Where the results go.')
@@ -190,65 +191,6 @@ def all_methods(config: Any) -> dict[str, methods.Method]:
   return chosen
 
 
-def along_paths(
-  made: methods.Method,
-  gaussians: Gaussians,
-  scene: Scene,
-  photos: Views,
-  drawing: dict[str, Any],
-) -> tuple[SRPrior, Views, dict[str, float]]:
-  """A row's prior along its paths, the views that it makes finer, and facts.
-
-  These are `coverage`: which share of what the test views show, as the coarse
-  scene has it, the paths see three times or more; and `footprint`: what a
-  coarse pixel covers of it at best, in scene units, the median.
-  """
-  plan = walks.plan(made.paths, photos.cameras, np.asarray(scene.points))
-  clips = [
-    walks.film(
-      walk, gaussians, photos, background=scene.background,
-      draw=functools.partial(render_views, **drawing),
-    )
-    for walk in plan
-  ]  # fmt: skip
-  views = walks.kept(plan, clips)
-  facts = coverage.report(gaussians, views.cameras, scene.test.cameras, drawing)
-  told = ', '.join(f'{w.name} {len(c.images)}' for w, c in zip(plan, clips))
-  print(f'views along paths: {told}; they cover {facts["coverage"]:.1%}')
-  return walks.along(made.prior, plan, clips), views, facts
-
-
-def compare_clips(
-  folder: Path,
-  rate: float,
-  key: Any,
-  prior: SRPrior,
-  prior_params: Any,
-  scenes: tuple[Gaussians, Gaussians],
-  scene: Scene,
-  drawing: dict[str, Any],
-) -> None:
-  """Writes what became of a row's films: clips.json, and them side by side.
-
-  `captured` goes along the training views, `novel` along the held-out ones;
-  `scenes` are the coarse one and the lifted one, `rate` frames a second.
-  """
-  start, lifted = scenes
-  scores = {}
-  for name, truth in (('captured', scene.train), ('novel', scene.test)):
-    if len(truth.images) < 2:
-      continue
-    films = clip_scores.stages(
-      key, prior, prior_params, start, lifted, truth, drawing
-    )
-    align = clip_scores.depth_alignment(start, truth, drawing)
-    scores[name] = clip_scores.measure(films, align)
-    shown = np.concatenate([films[x] for x in clip_scores.STAGES], axis=-2)
-    folder.mkdir(parents=True, exist_ok=True)
-    video.save(folder / f'{name}.mp4', shown, rate)
-  workdirs.write_json(folder / 'clips.json', scores)
-
-
 def with_points(scene: Scene, gaussians: Gaussians) -> Scene:
   """The scene whose points are those of Gaussians that can be seen."""
   seen = np.asarray(gaussians.opacities) >= ALPHA_MIN
@@ -260,6 +202,139 @@ def with_points(scene: Scene, gaussians: Gaussians) -> Scene:
   )
 
 
+class Job(NamedTuple):
+  """What all rows of a run share."""
+
+  config: Any
+  folder: Path
+  full: Scene
+  low: Scene
+  rep: Representation
+  table: Table
+  drawing: dict[str, Any]
+  init_key: Array
+  fit_key: Array
+  prior_key: Array
+
+
+def coarse_scene(job: Job, key: Array) -> methods.Start:
+  """What rows begin with: splats that were given, or a fit to coarse photos."""
+  config, rep, views = job.config, job.rep, job.low.train
+  if config.get('given'):
+    given = splat_files.load(paths.data_path(config.scene.root))
+    return methods.Start(rep.adopt(given, views.cameras), note='as given')
+  if 'levels' in config:
+    file = job.folder / 'history.array_record'
+    history = pyramid.remembered(
+      file, key, functools.partial(resolve.build, 'representations'),
+      config.representation.to_dict(),
+      dataclasses.replace(job.full, train=views), fit_state,
+      levels=config.levels.to_dict(),
+      fitting=config.first_fit.to_dict() | job.drawing,
+    )  # fmt: skip
+    params = rep.adopt(history[-1].gaussians, views.cameras)
+    note = 'coarse views only, coarser ones first'
+    return methods.Start(params, tuple(history), note)
+  with job.table.recorder('lr_fit', config.first_fit.num_steps) as (store, log):
+    params = fit_state(
+      key, rep, rep.init(job.init_key, job.full), views,
+      store=store, log=log, **job.drawing, **config.first_fit,
+    ).params  # fmt: skip
+  return methods.Start(params, note='coarse views only')
+
+
+def finer_fit(job: Job, row: str, steps, options, one_fit=False, **anchored):
+  """Makes `consolidate`'s fit of a row, resumed from its last checkpoint."""
+  moments = None  # of the optimizer, from stage to stage
+
+  def fit_stage(key, rep, params, views, *, anchor=None, stage=0):
+    nonlocal moments
+    place = sum(count > 0 for count in steps[:stage])
+    with job.table.recorder(row, steps[stage], place) as (store, log):
+      state = fit_state(
+        key, rep, params, views, anchor=anchor, num_steps=steps[stage],
+        opt_state=moments, **methods.span(steps, stage, one_fit),
+        store=store, log=log, **job.drawing, **options[stage], **anchored,
+      )  # fmt: skip
+    moments = state.opt_state
+    return state.params
+
+  return fit_stage
+
+
+def grown(
+  job: Job, made: methods.Method, keys: Any, rep: Any, start: methods.Start
+) -> tuple[Any, dict[str, float]]:
+  """Params of a scene that got more Gaussians, and the seconds it took."""
+  views = job.low.train
+  fine = views.cameras.at_scale(made.prior.scale)
+  scenes = tuple(
+    rep.gaussians(params)
+    for params in (start.params, rep.refresh(start.params, fine))
+  )
+  return methods.grown(
+    made, keys, job.fit_key, scenes, views, history=start.history,
+    load=grow.load,
+    grow=functools.partial(grow.grow, measure=split_evidence.curvature),
+    gather=split_evidence.gather, **job.drawing,
+  )  # fmt: skip
+
+
+def add_row(
+  job: Job, row: str, made: methods.Method, start: methods.Start
+) -> None:
+  """Makes a row; one whose weights are not there is told and left out."""
+  drawing, params, facts = job.drawing, start.params, {}
+  shown, views, coarse = made.prior, job.low.train, job.rep.gaussians(params)
+  draw = functools.partial(render_views, **drawing)
+  try:
+    prior_params = made.prior.init(job.prior_key)
+    if made.paths:
+      points, background = np.asarray(job.full.points), job.full.background
+      shown, views, told = walks.show(
+        made.prior, made.paths, coarse, views, points, draw, background
+      )
+      facts = coverage.report(
+        coarse, views.cameras, job.full.test.cameras, drawing
+      )
+      print(f'{told}; they cover {facts["coverage"]:.1%}')
+    if made.start == 'points':
+      scene = with_points(job.full, coarse)
+      params = made.representation.init(job.init_key, scene)
+    if made.grow is not None:
+      params, spent = grown(job, made, made.grow, job.rep, start)
+      facts |= spent
+  except FileNotFoundError as error:
+    job.table.skip(row, str(error))
+    return
+  prior, seconds = timing.timed(shown)
+  if prior.couple is not None:
+    prior = prior._replace(
+      couple=functools.partial(prior.couple, **job.config.drawing)
+    )
+  if any(made.steps):
+    params = consolidate.consolidate(
+      job.fit_key, prior, prior_params, made.representation, params, views,
+      fit=finer_fit(
+        job, row, made.steps, made.fit, made.one_fit,
+        anchor_weight=made.anchor_weight,
+      ),
+      draw=draw, is_fitted=[steps > 0 for steps in made.steps],
+      trust=made.trust and functools.partial(made.trust, drawing=drawing),
+    )  # fmt: skip
+  gaussians = made.representation.gaussians(params)
+  if job.config.get('clips') and hosts.is_first():
+    # Before the row counts as finished: a run that is killed goes on here.
+    clip_scores.compare(
+      job.folder / 'rows' / row, job.config.clips, job.prior_key, made.prior,
+      prior_params, (coarse, gaussians), job.full, drawing,
+    )  # fmt: skip
+  job.table.add(
+    row, gaussians, scale=prior.scale, prior_seconds=round(sum(seconds), 1),
+    **facts,
+  )  # fmt: skip
+
+
 def run(config: Any, folder: Any) -> list[dict]:
   """Makes every row of the table that is not there yet; returns them all."""
   key = jax.random.key(config.seed)
@@ -269,11 +344,10 @@ def run(config: Any, folder: Any) -> list[dict]:
   rows[main_row(config)].prior.init(prior_key)  # else it fails hours from now
   full = full_scene(config)
   low = low_resolution(config, full)
-  lr_train, lr_test = low.train, low.test
   # What the fine views know of the shape stays out.
   points, colors = low.points, low.colors
   if not len(points):
-    points, colors = capture.find_points(lr_train)
+    points, colors = capture.find_points(low.train)
   full = dataclasses.replace(full, points=points, colors=colors)
   rep = resolve.build('representations', config.representation)
   measure = evaluate.prepare(config.measures, full)
@@ -283,106 +357,24 @@ def run(config: Any, folder: Any) -> list[dict]:
     folder,
     full,
     truth=full.test if config.shrink > 1 else None,
-    coarse=lr_test,
+    coarse=low.test,
     measure=measure,
     drawing=drawing,
     config=config.source,
   )
-
-  def finer_fit(row: str, steps, options, one_fit=False, **anchored):
-    moments = None  # of the optimizer, from stage to stage
-
-    def fit_stage(key, rep, params, views, *, anchor=None, stage=0):
-      nonlocal moments
-      place = sum(count > 0 for count in steps[:stage])
-      with table.recorder(row, steps[stage], place) as (store, log):
-        state = fit_state(
-          key, rep, params, views, anchor=anchor, num_steps=steps[stage],
-          opt_state=moments, **methods.span(steps, stage, one_fit),
-          store=store, log=log, **drawing, **options[stage], **anchored,
-        )  # fmt: skip
-      moments = state.opt_state
-      return state.params
-
-    return fit_stage
-
-  if config.get('given'):
-    start = rep.adopt(
-      splat_files.load(paths.data_path(config.scene.root)), lr_train.cameras
-    )
-    table.add('lr_fit', rep.gaussians(start), note='as given')
-  else:
-    with table.recorder('lr_fit', config.first_fit.num_steps) as (store, log):
-      start = fit_state(
-        first_key, rep, rep.init(init_key, full), lr_train,
-        store=store, log=log, **drawing, **config.first_fit,
-      ).params  # fmt: skip
-    table.add('lr_fit', rep.gaussians(start), note='coarse views only')
-
+  job = Job(
+    config, folder, full, low, rep, table, drawing, init_key, fit_key, prior_key
+  )
+  start = coarse_scene(job, first_key)
+  table.add('lr_fit', rep.gaussians(start.params), note=start.note)
   for row, made in rows.items():
-    if table.has(row):
-      continue
-    try:
-      prior_params = made.prior.init(prior_key)
-    except FileNotFoundError as error:
-      table.skip(row, str(error))
-      continue
-    shown, views, facts = made.prior, lr_train, {}
-    if made.paths:
-      shown, views, facts = along_paths(
-        made, rep.gaussians(start), full, lr_train, drawing
-      )
-    params = start
-    if made.start == 'points':
-      params = made.representation.init(
-        init_key, with_points(full, rep.gaussians(start))
-      )
-    if made.grow is not None:
-      fine = lr_train.cameras.at_scale(made.prior.scale)
-      scenes = rep.gaussians(start), rep.gaussians(rep.refresh(start, fine))
-      try:
-        params, told = methods.grown(
-          made, fit_key, scenes, lr_train, load=grow.load,
-          grow=functools.partial(grow.grow, measure=split_evidence.curvature),
-          gather=split_evidence.gather, **drawing,
-        )  # fmt: skip
-      except FileNotFoundError as error:
-        table.skip(row, str(error))
-        continue
-      facts |= told
-    prior, seconds = timing.timed(shown)
-    if prior.couple is not None:
-      prior = prior._replace(
-        couple=functools.partial(prior.couple, **config.drawing)
-      )
-    if any(made.steps):
-      params = consolidate.consolidate(
-        fit_key, prior, prior_params, made.representation, params, views,
-        fit=finer_fit(
-          row, made.steps, made.fit, made.one_fit,
-          anchor_weight=made.anchor_weight,
-        ),
-        draw=functools.partial(render_views, **drawing),
-        is_fitted=[steps > 0 for steps in made.steps],
-        trust=made.trust and functools.partial(made.trust, drawing=drawing),
-      )  # fmt: skip
-    gaussians = made.representation.gaussians(params)
-    if config.get('clips') and hosts.is_first():
-      # Before the row counts as finished: a run that is killed goes on here.
-      compare_clips(
-        folder / 'rows' / row, config.clips, prior_key, made.prior,
-        prior_params, (rep.gaussians(start), gaussians), full, drawing,
-      )  # fmt: skip
-    table.add(
-      row, gaussians, scale=prior.scale, prior_seconds=round(sum(seconds), 1),
-      **facts,
-    )  # fmt: skip
-
+    if not table.has(row):
+      add_row(job, row, made, start)
   if config.bound and config.shrink > 1 and not table.has('hr_fit'):
     options = config.fit.to_dict()
     steps = (options.pop('num_steps'),)
-    fit_views = finer_fit('hr_fit', steps, (options,))
-    params = fit_views(fit_key, rep, start, full.train)
+    fit_views = finer_fit(job, 'hr_fit', steps, (options,))
+    params = fit_views(fit_key, rep, start.params, full.train)
     table.add('hr_fit', rep.gaussians(params), note='bound: saw fine photos')
   return table.finish(main_row(config))
 

@@ -7,6 +7,7 @@ where methods are compared, that is the coarse one, which they share.
 """
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -14,8 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from sr3d_jax import coverage, image, metrics, temporal, view_consistency
+from sr3d_jax.io import video, workdir
 from sr3d_jax.render import render_views
-from sr3d_jax.types import Array, Gaussians, SRPrior, Views
+from sr3d_jax.types import Array, Gaussians, Scene, SRPrior, Views
 
 STAGES = ('coarse', 'enlarged', 'lifted', 'truth')
 
@@ -109,3 +111,31 @@ def measure(
         level = metrics.psnr(jnp.asarray(film), jnp.asarray(films[other]))
         scores[stage][name] = float(jnp.mean(level))
   return scores
+
+
+def compare(
+  folder: Path,
+  rate: float,
+  key: Array,
+  prior: SRPrior,
+  prior_params: Any,
+  scenes: tuple[Gaussians, Gaussians],
+  scene: Scene,
+  drawing: Mapping[str, Any],
+) -> None:
+  """Writes what became of a row's films: clips.json, and them side by side.
+
+  `captured` goes along the training views, `novel` along the held-out ones;
+  `scenes` are the coarse one and the lifted one, `rate` frames a second.
+  """
+  start, lifted = scenes
+  scores = {}
+  for name, truth in (('captured', scene.train), ('novel', scene.test)):
+    if len(truth.images) < 2:
+      continue
+    films = stages(key, prior, prior_params, start, lifted, truth, drawing)
+    scores[name] = measure(films, depth_alignment(start, truth, drawing))
+    shown = np.concatenate([films[stage] for stage in STAGES], axis=-2)
+    folder.mkdir(parents=True, exist_ok=True)
+    video.save(folder / f'{name}.mp4', shown, rate)
+  workdir.write_json(folder / 'clips.json', scores)

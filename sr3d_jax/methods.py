@@ -24,7 +24,7 @@ Rows cost alike: a row's fits share `fit.num_steps` unless it gives `steps`.
 """
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -74,6 +74,20 @@ class Method(NamedTuple):
   paths: tuple[Mapping[str, Any], ...] = ()  # of `walks`
   start: str = 'fit'  # one of `STARTS`
   grow: Mapping[str, Any] | None = None  # see above
+
+
+class Start(NamedTuple):
+  """The scene of the coarse photos, with which rows begin.
+
+  Attributes:
+    params: of the run's representation.
+    history: of it, oldest first, see `lineage`; empty where none was kept.
+    note: of how it was made, for the table.
+  """
+
+  params: Params
+  history: tuple[lineage.Snapshot, ...] = ()
+  note: str = ''
 
 
 def shares(num_steps: int, num_stages: int) -> tuple[int, ...]:
@@ -170,10 +184,12 @@ def make(
 
 def grown(
   made: Method,
+  keys: Mapping[str, Any],
   key: Array,
   scenes: tuple[Gaussians, Gaussians],
   photos: Views,
   *,
+  history: Sequence[lineage.Snapshot] = (),
   grow: Callable,
   load: Callable,
   gather: Callable,
@@ -186,16 +202,19 @@ def grown(
       weights, network: a network in place of `rule`, see `load_network`
       refiner: {'weights': ..., 'network': ...} of one child, for the rest
       passes: over which the enlargement is shared
-      history: whether a pass is told of those before it
+      history: whether a pass is told of those before it, and of the coarse
+        scene's own past
       evidence: words of `split_evidence.EVIDENCE`, what the score asks for
       smoothing: 'kept', that of the photos, or 'fine', of the finer views
       seed: of another draw of the same row
 
   Args:
-    made: a row's method, which grows.
+    made: a row's method.
+    keys: how it grows.
     key: randomness.
     scenes: as the filter of the photos smooths it, and that of the finer views.
     photos: [V] that the scene was fitted to; the labels of scores that ask.
+    history: of the scene as the photos smooth it, itself the last; or empty.
     grow: `grow.grow`.
     load: `grow.load`.
     gather: `split_evidence.gather`.
@@ -207,7 +226,7 @@ def grown(
   Raises:
     FileNotFoundError: weights that are not there.
   """
-  keys = {**GROWTH, **made.grow}
+  keys = {**GROWTH, **keys}
   own = {name: keys.pop(name) for name in GROWTH}
   num, smoothing = own['passes'], own['smoothing']
   if smoothing not in SMOOTHINGS or num < 1:
@@ -221,7 +240,11 @@ def grown(
     keys['refiner'] = load_network(load=load, **own['refiner'])
   key = jax.random.fold_in(key, own['seed'])
   gaussians, _ = _living(scenes[SMOOTHINGS.index(smoothing)])
-  states, facts, each = [_state(gaussians)], {}, made.prior.scale ** (1 / num)
+  states = [
+    *history[:-1],
+    _state(gaussians, *(h.ancestors for h in history[-1:])),
+  ]
+  facts, each = {}, made.prior.scale ** (1 / num)
   for i in range(num):
     finer = photos.cameras.at_scale(each ** (i + 1))
     told = {'history': tuple(states)} if own['history'] else {}

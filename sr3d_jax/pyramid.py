@@ -3,12 +3,12 @@
 Levels are area-averaged by powers of two, the coarsest first. Nothing is begun
 anew, so that every Gaussian descends from one of the level before; two
 snapshots a level tell its history, before the density changed and at the end.
-On the photos of a coarse scene alone, the same gives its own history.
+On the photos of a coarse scene alone, `remembered` gives its own history.
 """
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import tqdm
 
-from sr3d_jax import capture, density, filters, image, lineage
+from sr3d_jax import capture, density, filters, image, lineage, settling
 from sr3d_jax.io import records
 from sr3d_jax.types import Array, Camera, Representation, Scene, Views
 
@@ -41,25 +41,33 @@ def traced(rep: Representation) -> Representation:
 
 
 def shrink(views: Views, factor: int) -> Views:
-  """Averages squares of factor x factor pixels, of photos and of trust."""
-  height, width = views.images.shape[1:3]
-  if height % factor or width % factor:
-    raise ValueError(
-      f'views of {width} x {height} px cannot be averaged by {factor}: give '
-      'the scene a size that this divides, or ask for fewer levels'
-    )
+  """Averages squares of factor x factor pixels, of photos and of trust.
+
+  Rows and columns that are left over are cut, below and at the right.
+  """
   if factor == 1:
     return views
-  size = height // factor, width // factor
+  height, width = (size // factor for size in views.images.shape[1:3])
+  if not height or not width:
+    raise ValueError(
+      f'views of {views.cameras.width} x {views.cameras.height} px cannot be '
+      f'averaged by {factor}: ask for fewer levels'
+    )
+  whole = slice(height * factor), slice(width * factor)
   resize = functools.partial(
-    image.resize, height=size[0], width=size[1], method='area'
+    image.resize, height=height, width=width, method='area'
   )
   weights = views.weights
   if weights is not None:
-    weights = resize(jnp.asarray(weights)[..., None])[..., 0]
+    weights = jnp.asarray(weights)[:, *whole, None]
+    weights = resize(weights)[..., 0]
+  images = jnp.asarray(views.images)[:, *whole]
+  cameras = dataclasses.replace(
+    views.cameras, width=width * factor, height=height * factor
+  )
   return Views(
-    images=jnp.clip(jax.lax.map(resize, jnp.asarray(views.images)), 0, 1),
-    cameras=views.cameras.at_size(size[1], size[0]),
+    images=jnp.clip(jax.lax.map(resize, images), 0, 1),
+    cameras=cameras.at_size(width, height),
     weights=weights,
   )
 
@@ -203,6 +211,82 @@ def record(
   return arrays
 
 
+def remembered(
+  file: Path,
+  key: Array,
+  build: Callable,
+  representation: Mapping[str, Any],
+  scene: Scene,
+  fit: Callable,
+  *,
+  levels: Mapping[str, Any],
+  fitting: Mapping[str, Any],
+) -> list[lineage.Snapshot]:
+  """A coarse scene's own history, of its photos and coarser ones alone.
+
+  Args:
+    file: of `io.records`, where it is kept; read, where it is there.
+    key: randomness.
+    build: section -> representation.
+    representation: section, whose capacity is that of the finest level.
+    scene: its training views are the finest level.
+    fit: see `fit.fit_state`.
+    levels: of `fit_levels`: 'num_levels' and all steps.
+    fitting: of `fit`, with those of the drawing; its steps are left alone.
+
+  Returns:
+    See `fit_levels`; the last snapshot is the scene.
+  """
+  if not file.exists():
+    options = {k: v for k, v in fitting.items() if k != 'num_steps'}
+    history = fit_levels(
+      key,
+      lambda capacity: build({**representation, 'capacity': capacity}),
+      scene, fit, capacity=representation['capacity'], **levels, **options,
+    )  # fmt: skip
+    records.save(file, [{**lineage.to_arrays(history), 'meta': {}}])
+  (arrays,) = records.load([file])
+  return lineage.from_arrays(arrays)
+
+
+def settle_levels(
+  key: Array,
+  make_rep: Callable[[int], Representation],
+  history: list[lineage.Snapshot],
+  views: Views,
+  fit: Callable,
+  *,
+  octaves: Sequence[int],
+  **options: Any,
+) -> dict[str, np.ndarray]:
+  """The ends of levels, each settled for finer views, as arrays of a record.
+
+  Args:
+    key: randomness.
+    make_rep: capacity -> representation, whose density nothing changes.
+    history: of `fit_levels`.
+    views: the finest.
+    fit: see `fit.fit_state`.
+    octaves: between the photos of a level and finer views, which are no finer
+      than the finest.
+    **options: of `settling.settle`.
+  """
+  arrays = {}
+  for i, state in enumerate(history):
+    if i % 2 == 0:
+      continue
+    for step in octaves:
+      if float(state.scale) * 2**step > 1:
+        continue
+      found = settling.settle(
+        jax.random.fold_in(key, 100 * step + i), make_rep, state.gaussians,
+        shrink(views, round(1 / float(state.scale))), fit, scale=2.0**step,
+        **options,
+      )  # fmt: skip
+      arrays |= settling.to_arrays(settling.name(i, step), found)
+  return arrays
+
+
 def make_all(
   folder: Path,
   *,
@@ -215,6 +299,7 @@ def make_all(
   drawing: Mapping[str, Any],
   levels: Mapping[str, Any],
   fitting: Mapping[str, Any],
+  settled: Mapping[str, Any] | None = None,
   features: Callable | None = None,
 ) -> list[Path]:
   """Makes the histories of some captures that are not in a folder yet.
@@ -232,6 +317,8 @@ def make_all(
     levels: 'num_levels', 'num_steps', 'num_first', 'num_before' of
       `fit_levels`.
     fitting: of `fit`, but for its steps.
+    settled: 'octaves', for which each level but the last is settled, and other
+      keywords of `settling.settle`; None: no scene is.
     features: as of `record`, but is told the drawing and the background, too.
 
   Returns:
@@ -262,17 +349,12 @@ def make_all(
     def hear(level, scalars, quality=quality):
       quality[level] = round(scalars.get('psnr', float('nan')), 2)
 
+    key = jax.random.fold_in(jax.random.key(seed), number)
+    options = {'background': scene.background, **drawing, **fitting}
     history = fit_levels(
-      jax.random.fold_in(jax.random.key(seed), number),
-      make_rep,
-      scene,
-      fit,
-      capacity=representation['capacity'],
-      log=hear,
-      **{'background': scene.background, **drawing},
-      **levels,
-      **fitting,
-    )
+      key, make_rep, scene, fit, capacity=representation['capacity'],
+      log=hear, **levels, **options,
+    )  # fmt: skip
     meta = {
       'source': name,
       'seed': seed,
@@ -284,5 +366,14 @@ def make_all(
       features, **{'background': scene.background, **drawing}
     )
     arrays = record(history, scene.train, look)
+    if settled:
+      fixed = {**representation, 'density_control': 'none'}
+      arrays |= settle_levels(
+        key,
+        lambda capacity, fixed=fixed: build(
+          'representations', {**fixed, 'capacity': capacity}
+        ),
+        history, scene.train, fit, **settled, **options,
+      )  # fmt: skip
     records.save(file, [{**arrays, 'meta': meta}])
   return made

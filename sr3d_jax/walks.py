@@ -266,3 +266,37 @@ def along(
   return prior._replace(
     begin=begin, step=step, inject=lambda params, states, images: states
   )
+
+
+def show(
+  prior: SRPrior,
+  sections: Sequence[Mapping[str, Any]],
+  gaussians: Gaussians,
+  photos: Views,
+  points: np.ndarray,
+  draw: Callable,
+  background: tuple[float, float, float] = (0.0, 0.0, 0.0),
+) -> tuple[SRPrior, Views, str]:
+  """Lays paths through a coarse scene and takes their pictures.
+
+  Args:
+    prior: of one step.
+    sections: of the paths, see above.
+    gaussians: the coarse scene.
+    photos: [V] of the capture.
+    points: [P, 3] of its surface, see `plan`.
+    draw: (gaussians, cameras) -> images.
+    background: of the scene.
+
+  Returns:
+    The prior along the paths, the views that it makes finer, and how many
+    there are of each path.
+  """
+  walks = plan(sections, photos.cameras, points)
+  clips = [
+    film(walk, gaussians, photos, draw=draw, background=background)
+    for walk in walks
+  ]
+  told = ', '.join(f'{w.name} {len(c.images)}' for w, c in zip(walks, clips))
+  views = kept(walks, clips)
+  return along(prior, walks, clips), views, f'views along paths: {told}'

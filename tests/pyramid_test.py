@@ -1,6 +1,7 @@
 """Pyramids average photos and hand every Gaussian on to the next level."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -48,8 +49,43 @@ def test_levels_average_whole_pixels_and_keep_the_view(scene):
     small.cameras.center, scene.train.cameras.center / 4
   )
   assert pyramid.shrink(scene.train, 1) is scene.train
-  with pytest.raises(ValueError, match='32 x 24 px cannot be averaged by 16'):
-    pyramid.shrink(scene.train, 16)
+  with pytest.raises(ValueError, match='32 x 24 px cannot be averaged by 32'):
+    pyramid.shrink(scene.train, 32)
+
+
+def test_what_is_left_over_of_a_photo_is_cut(scene):
+  images = np.asarray(scene.train.images)
+  weights = np.arange(5 * 24 * 32, dtype=np.float32).reshape(5, 24, 32)
+  views = dataclasses.replace(scene.train, weights=weights)
+  small = pyramid.shrink(views, 5)
+  assert (small.cameras.width, small.cameras.height) == (6, 4)
+  blocks = images[:, :20, :30].reshape(5, 4, 5, 6, 5, 3)
+  np.testing.assert_allclose(small.images, blocks.mean((2, 4)), atol=1e-5)
+  parts = weights[:, :20, :30].reshape(5, 4, 5, 6, 5)
+  np.testing.assert_allclose(small.weights, parts.mean((2, 4)), rtol=1e-5)
+  np.testing.assert_allclose(small.cameras.focal, scene.train.cameras.focal / 5)
+  np.testing.assert_allclose(
+    small.cameras.center, scene.train.cameras.center / 5
+  )
+
+
+def test_a_scene_keeps_its_own_history_in_a_file(scene, tmp_path):
+  sections = []
+
+  def build(section):
+    sections.append(section)
+    return make_rep(section['capacity'])
+
+  remember = functools.partial(
+    pyramid.remembered, tmp_path / 'history.array_record', jax.random.key(0),
+    build, {'capacity': 64}, scene,
+    levels={'num_levels': 2, **STEPS}, fitting={'num_steps': 99, **OPTIONS},
+  )  # fmt: skip
+  made = remember(fit_state)
+  assert sections == [{'capacity': 16}, {'capacity': 64}]
+  again = remember(None)  # is read, not made
+  assert len(again) == len(made) == 4
+  jax.tree.map(np.testing.assert_array_equal, made, again)
 
 
 def test_levels_grow_by_four_at_most():

@@ -4,8 +4,8 @@
         --workdir=runs/lineages
 
 Eight procedural desks; `real` adds what lies below the data folder: desks that
-are covered with photographs, two captures and two meshes. A scene takes about a
-minute of one core. `smoke` makes one small history of two levels.
+are covered with photographs, two captures and four meshes. A scene takes about
+two minutes of one core. `smoke` makes one small history of two levels.
 """
 
 from ml_collections import ConfigDict
@@ -42,12 +42,17 @@ REAL = {
   **{
     name: {
       'name': 'mesh',
-      'root': f'assets/meshes/trimesh/{file}',
+      'root': f'assets/meshes/{file}',
       'size': (320, 320),
       'num_test': 0,
-      'background': (1.0, 1.0, 1.0),
+      'background': (behind,) * 3,
     }
-    for name, file in (('duck', 'Duck.glb'), ('fuze', 'fuze.obj'))
+    for name, file, behind in (
+      ('duck', 'trimesh/Duck.glb', 1.0),
+      ('fuze', 'trimesh/fuze.obj', 1.0),
+      ('spot', 'spot/spot.obj', 0.0),
+      ('bob', 'bob/bob_tri.obj', 0.0),
+    )
   },
 }
 
@@ -58,7 +63,7 @@ def get_config(arg: str = '') -> ConfigDict:
     raise ValueError(f'the config argument is real or smoke, got {arg!r}')
   shared = base('configs/lineages/tiny.py', '')
   shared.representation.update(
-    capacity=32_000, sh_degree=1, density_control='gof'
+    capacity=64_000, sh_degree=1, density_control='gof'
   )
   for_few_steps(shared)
   config = ConfigDict(
@@ -76,6 +81,8 @@ def get_config(arg: str = '') -> ConfigDict:
         'num_steps': 1000,
         'num_before': 100,
       },
+      # Those that refine what was split and fitted learn of these, too.
+      'settled': {'octaves': (1, 2), 'num_steps': 200},
       'fitting': shared.fit,
     }
   )
@@ -92,5 +99,6 @@ def get_config(arg: str = '') -> ConfigDict:
     config.levels.update(
       num_levels=2, num_first=30, num_steps=30, num_before=10
     )
+    config.settled.num_steps = 5
     config.fitting.update(refine_start=15, refine_stop=25, chunk=5)
   return config

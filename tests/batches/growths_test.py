@@ -83,7 +83,7 @@ def test_a_scene_is_shown_at_the_resolution_of_a_later_level(folder):
   picture = np.asarray(vae_drawing.draw(whole, None, keep_mean=True))
   assert picture.shape == (24, 32, 3) and picture.max() > 0.05
   (episode,) = growths.episodes(
-    lineages.read((str(folder),))[0], 4, 3, (1,), True
+    lineages.read((str(folder),))[0], 4, 3, (1,), growths.BARE
   )
   window = growths.Window(0, 3, 7, 15, 20)
   rows = np.array([2, 0, 0])

@@ -9,6 +9,7 @@ import pytest
 
 from configs.supergaussian import any as any_config
 from configs.supergaussian import experiments, lifts, rows
+from sr3d_jax import clip_scores
 from sr3d_jax.io import ply
 from sr3d_jax.representations import gaussians as representation
 from sr3d_jax.scenes import procedural
@@ -139,14 +140,14 @@ def test_a_run_that_is_killed_at_its_films_makes_them_when_it_goes_on(
     raise KeyboardInterrupt
 
   with pytest.MonkeyPatch.context() as patch:
-    patch.setitem(whole.__globals__, 'compare_clips', killed)
+    patch.setattr(clip_scores, 'compare', killed)
     with pytest.raises(KeyboardInterrupt):
       whole(config, tmp_path)
   rows = json.loads((tmp_path / 'results.json').read_text())
   assert [row['name'] for row in rows] == ['lr_fit']
   made = []
   with pytest.MonkeyPatch.context() as patch:
-    patch.setitem(whole.__globals__, 'compare_clips', lambda *x: made.append(x))
+    patch.setattr(clip_scores, 'compare', lambda *x: made.append(x))
     whole(config, tmp_path)
   assert len(made) == 1
 
