@@ -19,6 +19,7 @@ without or with the anchor loss; or as a section of its own, whose keys are
     grow: keywords of `grow.grow`, by which that scene gets Gaussians before
       its own fit, and those of `grown` below. The prior may be left out, and
       `steps` be (0,): the scene is then not fitted again
+    finish: likewise, after the row's fit
 
 Rows cost alike: a row's fits share `fit.num_steps` unless it gives `steps`.
 """
@@ -57,7 +58,7 @@ SHIPPED = (
 ANCHORED = '+anchor'  # ends the word of a row whose fit has the anchor loss
 KEYS = (
   'prior', 'settings', 'representation', 'fit', 'anchor_weight', 'steps',
-  'one_fit', 'trust', 'paths', 'start', 'grow',
+  'one_fit', 'trust', 'paths', 'start', 'grow', 'finish',
 )  # fmt: skip
 
 
@@ -74,6 +75,7 @@ class Method(NamedTuple):
   paths: tuple[Mapping[str, Any], ...] = ()  # of `walks`
   start: str = 'fit'  # one of `STARTS`
   grow: Mapping[str, Any] | None = None  # see above
+  finish: Mapping[str, Any] | None = None
 
 
 class Start(NamedTuple):
@@ -179,7 +181,21 @@ def make(
     tuple(dict(path) for path in section.get('paths', ())),
     start,
     None if grown is None else dict(grown),
+    dict(section['finish']) if section.get('finish') else None,
   )
+
+
+def check_networks(made: Method, load: Callable) -> None:
+  """Reads what a row grows by, before hours are spent on its fits.
+
+  Raises:
+    FileNotFoundError: weights that are not there.
+  """
+  for keys in (made.grow or {}, made.finish or {}):
+    if keys.get('weights'):
+      load_network(keys['weights'], keys['network'], load)
+    if keys.get('refiner'):
+      load_network(load=load, **keys['refiner'])
 
 
 def grown(
@@ -222,9 +238,6 @@ def grown(
 
   Returns:
     Params of the row's representation, and the seconds of each part.
-
-  Raises:
-    FileNotFoundError: weights that are not there.
   """
   keys = {**GROWTH, **keys}
   own = {name: keys.pop(name) for name in GROWTH}

@@ -13,9 +13,13 @@ a network does not want. Rows whose weights are not there are told and left out.
     vae          four of the network, which takes the mean of z
     vae_fine     likewise, smoothed for the finer views, as it never learnt
     vae_25_rest  the others have one child of the network of one
+    *_told       likewise, and told of the scene's past, see `told` below
+    *_refined    fitted by steps first; then each has one child, as above
 
 Words: `refined` adds rows with steps, `dilated` draws all as 3DGS does,
 `baselines` leaves out what was learnt, `seed1` is another fit and other lots,
+`told` fits the coarse scene to photos of a quarter and a half of its size first
+(in as many steps), so that it has a past, and adds the rows `_told`;
 `ablations` has these in place of the above, each at 25 unless it says so:
 
     split_5 ..., refine_5 ..., vae_5 ...   budgets; without a number all
@@ -45,7 +49,11 @@ RULES = {
   'long_axis': 2, 'shuffled': 6,
 }  # fmt: skip
 STEPS = {'': 200, 'cpu': 200, 'smoke': 4}  # of the fit to coarse photos
-FLAGS = ('dilated', 'refined', 'baselines', 'ablations')
+LEVELS = {
+  '': (2000, 2500, 200), 'cpu': (500, 750, 100), 'smoke': (10, 10, 4)
+}  # fmt: skip
+FLAGS = ('dilated', 'refined', 'baselines', 'ablations', 'told')
+LAST = 'lr', 'split_fine', 'vae_fine'  # are refined after their steps, too
 MEASURES = ('psnr', 'ssim', 'gmsd', 'haarpsi', 'niqe', 'lr_psnr')
 
 
@@ -100,6 +108,11 @@ def main_rows(words: Words) -> dict:
     'vae_25': grown(FEW, **VAE),
     'vae_25_rest': grown(FEW, refiner=REFINE, **VAE),
   }
+  if 'told' in words.flags:
+    learnt |= {
+      'refine_told': grown(history=True, **REFINE),
+      'vae_told': grown(history=True, **VAE),
+    }
   return {
     'split': grown(**SPLIT),
     'split_25': grown(FEW, **SPLIT),
@@ -131,15 +144,22 @@ def ablations() -> dict:
   }
 
 
-def with_steps(chosen: dict, size: str) -> dict:
+def with_steps(chosen: dict, words: Words) -> dict:
   """The rows, and each of them fitted on; the coarse scene, too."""
   lr = {
     'prior': 'bicubic', 'trust': 'nothing', 'anchor_weight': 1.0,
-    'steps': (STEPS[size],),
+    'steps': (STEPS[words.size],),
     'representation': {'density_control': 'none'},
   }  # fmt: skip
   fitted = {f'{name}_steps': {**row, **lr} for name, row in chosen.items()}
-  return {**chosen, 'lr_steps': lr, **fitted}
+  refine = {'budget': 0.0, 'refiner': REFINE}
+  last = {
+    f'{name}_steps_refined': {**row, 'finish': refine}
+    for name, row in {'lr': lr, **chosen}.items()
+    for row in [{**row, **lr}]
+    if name in LAST and 'baselines' not in words.flags
+  }
+  return {**chosen, 'lr_steps': lr, **fitted, **last}
 
 
 def compare(config: ConfigDict, arg: str) -> ConfigDict:
@@ -147,7 +167,15 @@ def compare(config: ConfigDict, arg: str) -> ConfigDict:
   words = parse(arg)
   rows = ablations() if 'ablations' in words.flags else main_rows(words)
   if 'refined' in words.flags:
-    rows = with_steps(rows, words.size)
+    rows = with_steps(rows, words)
+  if 'told' in words.flags:
+    first, steps, before = LEVELS[words.size]
+    config.levels = {
+      'num_levels': 2 if words.size == 'smoke' else 3,
+      'num_first': first,
+      'num_steps': steps,
+      'num_before': before,
+    }
   return with_rows(config, rows, words, main='split')
 
 

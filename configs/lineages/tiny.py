@@ -4,8 +4,8 @@
         --workdir=runs/lineages
 
 Eight procedural desks; `real` adds what lies below the data folder: desks that
-are covered with photographs, two captures and four meshes. A scene takes about
-two minutes of one core. `smoke` makes one small history of two levels.
+are covered with photographs, two captures and two meshes. A scene takes about two
+minutes of one core. `smoke` makes one small history of two levels.
 """
 
 from ml_collections import ConfigDict
@@ -42,17 +42,12 @@ REAL = {
   **{
     name: {
       'name': 'mesh',
-      'root': f'assets/meshes/{file}',
+      'root': f'assets/meshes/trimesh/{file}',
       'size': (320, 320),
       'num_test': 0,
-      'background': (behind,) * 3,
+      'background': (1.0, 1.0, 1.0),
     }
-    for name, file, behind in (
-      ('duck', 'trimesh/Duck.glb', 1.0),
-      ('fuze', 'trimesh/fuze.obj', 1.0),
-      ('spot', 'spot/spot.obj', 0.0),
-      ('bob', 'bob/bob_tri.obj', 0.0),
-    )
+    for name, file in (('duck', 'Duck.glb'), ('fuze', 'fuze.obj'))
   },
 }
 
@@ -63,7 +58,7 @@ def get_config(arg: str = '') -> ConfigDict:
     raise ValueError(f'the config argument is real or smoke, got {arg!r}')
   shared = base('configs/lineages/tiny.py', '')
   shared.representation.update(
-    capacity=64_000, sh_degree=1, density_control='gof'
+    capacity=32_000, sh_degree=1, density_control='gof'
   )
   for_few_steps(shared)
   config = ConfigDict(

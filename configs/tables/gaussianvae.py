@@ -10,6 +10,7 @@ runs of that size), called by their scene and seed:
 
     lego_seed0            configs/gaussian_vae/lego.py:cpu,refined,seed0
     lego_dilated_seed0    ...:cpu,refined,baselines,dilated,seed0
+    lego_told_seed0       ...:cpu,told,seed0
     lego_ablations_seed0  ...:cpu,ablations,seed0
     scores_lego_seed0     configs/gaussian_vae/scores.py:lego,cpu,seed0
 
@@ -33,6 +34,7 @@ SEEDS = (0, 1, 2)
 KINDS = {
   'main': ('{scene}', ('refined',), SEEDS),
   'dilated': ('{scene}_dilated', ('refined', 'baselines', 'dilated'), SEEDS),
+  'told': ('{scene}_told', ('told',), SEEDS[:1]),
   'ablations': ('{scene}_ablations', ('ablations',), SEEDS[:1]),
   'scores': ('scores_{scene}', (), SEEDS),
 }
@@ -52,6 +54,15 @@ LABELS = {
   'vae_fine': 'VAE, all, smoothed for fine views',
   'vae_25': 'VAE, 25 %',
   'vae_25_rest': 'VAE, 25 %, one child for the rest',
+}
+LAST = {
+  'lr_steps_refined': 'LR photos, mip filter, steps, one child',
+  'split_fine_steps_refined': 'plain split for fine views, steps, one child',
+  'vae_fine_steps_refined': 'VAE for fine views, steps, one child',
+}
+TOLD = {
+  'refine_told': 'one child, all, told of the past',
+  'vae_told': 'VAE, all, told of the past',
 }
 BASELINES = ('lr_fit', 'lr_dilated', 'split', 'split_fine')
 KIND_LABELS = {
@@ -80,6 +91,7 @@ def get_config(arg: str = '') -> ConfigDict:
       'tables': (
         *(_main(scene) for scene in SCENES),
         *(_refined(scene) for scene in SCENES),
+        *(_told(scene) for scene in SCENES),
         *(_ablations(scene) for scene in SCENES),
         *(_scores(kind) for kind in scores.KINDS),
       ),
@@ -142,7 +154,9 @@ def _wanted(kind: str) -> tuple[str, ...]:
   """The rows of a kind of run."""
   if kind == 'main':
     words = rows.Words(flags=('refined',))
-    return tuple(rows.with_steps(rows.main_rows(words), ''))
+    return tuple(rows.with_steps(rows.main_rows(words), words))
+  if kind == 'told':
+    return tuple(rows.main_rows(rows.Words(flags=('told',))))
   if kind == 'ablations':
     return tuple(rows.ablations())
   return tuple(
@@ -174,7 +188,7 @@ def _refined(scene: str) -> dict:
   labels = {
     names.get(name, f'{name}_steps'): f'{label}, steps'
     for name, label in LABELS.items()
-  }
+  } | LAST
   table = layout.table(
     f'{scene}_steps',
     f'{scene}: every row has as many further steps on the coarse photos',
@@ -185,6 +199,21 @@ def _refined(scene: str) -> dict:
   reference = tuple(f'{name}_steps' for name in BASELINES)
   reference = 'lr_steps', *reference[1:]
   return {**table, 'rows': _labelled(labels), 'reference': reference}
+
+
+def _told(scene: str) -> dict:
+  table = layout.table(
+    f'{scene}_told',
+    f'{scene}: the coarse scene was fitted to coarser photos first',
+    'At HR; nothing is fitted after the coarse photos.',
+    layout.columns((f'{scene}_told',), MEASURES),
+    (),
+  )
+  labels = {**LABELS, **TOLD}
+  labels.pop('lr_dilated')
+  return {
+    **table, 'rows': _labelled(labels), 'reference': ('lr_fit', 'split'),
+  }  # fmt: skip
 
 
 def _ablations(scene: str) -> dict:

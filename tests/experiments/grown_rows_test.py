@@ -127,7 +127,7 @@ def _growing(calls):
 
 def _grown(made, scenes, photos, calls, **keys):
   return methods.grown(
-    made, jax.random.key(0), scenes, photos,
+    made, made.grow, jax.random.key(0), scenes, photos,
     **{'grow': _growing(calls), 'load': None, 'gather': None, **keys},
   )  # fmt: skip
 
@@ -160,6 +160,27 @@ def test_a_second_pass_may_be_told_of_the_first():
   assert second[1].ancestors.tolist() == [1, 1, *range(2, 8)]
   assert (second[0].ancestors == lineage.NONE).all()
   assert [float(state.scale) for state in second] == [1, 2]
+
+
+def test_a_pass_is_told_of_the_past_of_the_coarse_scene():
+  scene, kept = _few()
+  past = lineage.Snapshot(
+    gaussians=jax.tree.map(lambda x: x[:2], kept), scale=np.float32(0.5),
+    ancestors=np.full(2, lineage.NONE), phase=np.int32(1), mass=np.ones(2),
+  )  # fmt: skip
+  end = dataclasses.replace(
+    past, gaussians=kept, ancestors=np.arange(8) // 4, scale=np.float32(1)
+  )
+  for asked in (True, False):
+    calls = []
+    made = _made(budget=2, history=asked)
+    _grown(made, (kept, kept), scene.train, calls, history=(past, end))
+    states = calls[0][3].get('history')
+    assert (states is not None) == asked
+    if asked:
+      np.testing.assert_array_equal(states[0].gaussians.means, kept.means[:2])
+      assert states[1].ancestors.tolist() == [0] * 4 + [1] * 4
+      assert [float(state.scale) for state in states] == [0.5, 1]
 
 
 def test_evidence_is_gathered_of_what_grows_and_seeds_draw_other_lots():
