@@ -4,8 +4,8 @@
         --workdir=runs/lineages
 
 Eight procedural desks; `real` adds what lies below the data folder: desks that
-are covered with photographs, two captures and two meshes. A scene takes about two
-minutes of one core. `smoke` makes one small history of two levels.
+are covered with photographs, two captures and two meshes. A scene takes about
+two minutes of one core. `smoke` makes one small history of two levels.
 """
 
 from ml_collections import ConfigDict
