@@ -35,7 +35,8 @@ FLOORS = (
   'resolve enlarge table benchmark standings scene_standings validate '
   'split_audits bank_audits field_audits wave_audits methods timing '
   'texture_scores conversion costs vsr_pairs video_scores walks inputs '
-  'clip_scores pyramid families vae_drawing grow split_evidence',
+  'clip_scores pyramid families vae_drawing grow split_evidence '
+  'surface_audits',
   'experiments',
 )
 FLOOR = {word: i for i, words in enumerate(FLOORS) for word in words.split()}

@@ -19,6 +19,7 @@ from sr3d_jax.batches import lineages
 from sr3d_jax.types import Camera, Gaussians
 
 PAST, BARE, SETTLED = 'past', 'bare', 'settled'
+_LEAST_SIDE = 32  # px: D-SSIM looks at 11
 _BLOCK = 256  # episodes have a multiple of it as Gaussians, so that few compile
 
 
@@ -76,7 +77,8 @@ def make(
     num_neighbors: k.
     octaves: between what was fitted and what is to be drawn.
     shares: of the Gaussians in sight that have children, one of them a step.
-    side: of the square that is drawn, px; of smaller photos, all.
+    side: of the square that is drawn, px; of smaller photos, all; half of it,
+      or a quarter, where more than `most` stand there.
     most: B, Gaussians that have children in a step.
     drop_history: chance that a scene comes without its past.
     settled: chance that it was split and fitted on, see `settling`.
@@ -184,17 +186,30 @@ def _some(
 ) -> dict[str, Any]:
   """A batch of a random window, and of a share of what stands in it."""
   view = rng.integers(len(episode.images))
-  sizes = episode.images.shape[1:3]
-  height, width = (min(side, size) for size in sizes)
-  top, left = (
-    rng.integers(size - part + 1) for size, part in zip(sizes, (height, width))
-  )
-  window = Window(view, top, left, height, width)
-  inside = _inside(episode, window)
+  places = rng.random(2)
+  while True:
+    window = _window(episode, view, places, side)
+    inside = _inside(episode, window)
+    if len(inside) <= most or side <= _LEAST_SIDE:
+      break
+    side //= 2
   asked = min(max(round(share * len(inside)), 1), most)
   some = rng.permutation(inside)[:asked]
   rows = np.resize(some if len(some) else np.zeros(1, int), most)
   return describe(episode, rows, np.arange(most) < len(some), window)
+
+
+def _window(
+  episode: Episode, view: int, places: np.ndarray, side: int
+) -> Window:
+  """A window at a place in [0, 1)^2 of all where it may lie."""
+  sizes = episode.images.shape[1:3]
+  height, width = (min(side, size) for size in sizes)
+  top, left = (
+    int(place * (size - part + 1))
+    for place, size, part in zip(places, sizes, (height, width), strict=True)
+  )
+  return Window(view, top, left, height, width)
 
 
 def _inside(episode: Episode, window: Window) -> np.ndarray:

@@ -8,6 +8,7 @@ no camera: the same mesh at two budgets is a pair of coarse and fine views.
 
 import dataclasses
 import pathlib
+from collections.abc import Callable
 from operator import itemgetter
 
 import jax
@@ -95,6 +96,23 @@ def make(
     points=points,
     colors=colors,
     background=background,
+  )
+
+
+def surface(
+  *,
+  root: str,
+  up: tuple[float, float, float] = (0.0, 1.0, 0.0),
+  max_faces: int | None = None,
+  **others,
+) -> Callable[[Camera], np.ndarray]:
+  """Cameras [V] to exact depths [V, H, W], of a scene of the same keys."""
+  del others
+  mesh = _load(paths.data_path(root), 'none', up)
+  if max_faces is not None:
+    mesh = decimate.decimate(mesh, max_faces)
+  return lambda cameras: (
+    raycast.render_views(mesh, cameras, supersample=1).depth
   )
 
 

@@ -5,6 +5,8 @@ pixels wide at 256 x 192, which a view four times coarser cannot hold.
 """
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from operator import itemgetter
 
 import jax
@@ -155,6 +157,15 @@ def make_world(
     lamp_radius=jnp.asarray(0.16),
     background=jnp.asarray(background, jnp.float32),
   )
+
+
+def surface(
+  *, seed: int = 0, photos: tuple[str, ...] = (), **others
+) -> Callable[[Camera], np.ndarray]:
+  """Cameras [V] to exact depths [V, H, W], of a scene of the same keys."""
+  if others.get('turn'):
+    raise ValueError('things that turn have no one surface: leave turn at 0')
+  return functools.partial(depth_maps, make_world(seed=seed, photos=photos))
 
 
 def arc(num_views: int, *, width: int, height: int) -> Camera:
