@@ -176,6 +176,9 @@ def compare(config: ConfigDict, arg: str) -> ConfigDict:
       'num_steps': steps,
       'num_before': before,
     }
+    # Each level may have four times the Gaussians of the one before.
+    config.representation.growth = 1.35
+    config.first_fit.refine_stop = first
   return with_rows(config, rows, words, main='split')
 
 
