@@ -18,8 +18,8 @@ a network does not want. Rows whose weights are not there are told and left out.
 
 Words: `refined` adds rows with steps, `dilated` draws all as 3DGS does,
 `baselines` leaves out what was learnt, `seed1` is another fit and other lots,
-`told` fits the coarse scene to photos of a quarter and a half of its size first
-(in as many steps), so that it has a past, and adds the rows `_told`;
+`told` fits the coarse scene to photos of a quarter and a half of its size
+first, so that it has a past, and adds the rows `_told`;
 `ablations` has these in place of the above, each at 25 unless it says so:
 
     split_5 ..., refine_5 ..., vae_5 ...   budgets; without a number all
@@ -50,7 +50,7 @@ RULES = {
 }  # fmt: skip
 STEPS = {'': 200, 'cpu': 200, 'smoke': 4}  # of the fit to coarse photos
 LEVELS = {
-  '': (2000, 2500, 200), 'cpu': (500, 750, 100), 'smoke': (10, 10, 4)
+  '': (4000, 4000, 200), 'cpu': (1500, 1000, 100), 'smoke': (10, 10, 4)
 }  # fmt: skip
 FLAGS = ('dilated', 'refined', 'baselines', 'ablations', 'told')
 LAST = 'lr', 'split_fine', 'vae_fine'  # are refined after their steps, too
@@ -178,7 +178,7 @@ def compare(config: ConfigDict, arg: str) -> ConfigDict:
     }
     # Each level may have four times the Gaussians of the one before.
     config.representation.growth = 1.35
-    config.first_fit.refine_stop = first
+    config.first_fit.refine_stop = round(0.7 * steps)
   return with_rows(config, rows, words, main='split')
 
 
