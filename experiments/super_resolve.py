@@ -263,25 +263,17 @@ def finer_fit(job: Job, row: str, steps, options, one_fit=False, **anchored):
 
 
 def grown(
-  job: Job,
-  made: methods.Method,
-  keys: Any,
-  rep: Any,
-  start: methods.Start,
-  facts: dict[str, float],
+  job: Job, made: methods.Method, start: methods.Start
 ) -> tuple[Any, dict[str, float]]:
-  """Params of a scene that got more Gaussians; facts, and the seconds spent."""
-  views, kept = job.low.train, start.params
-  fine = rep.refresh(kept, views.cameras.at_scale(made.prior.scale))
-  scenes = rep.gaussians(kept), rep.gaussians(fine)
-  params, spent = methods.grown(
-    made, keys, job.fit_key, scenes, views, history=start.history,
-    load=grow.load,
+  """Params of a scene that got more Gaussians, and the seconds it took."""
+  views, rep = job.low.train, job.rep
+  fine = rep.refresh(start.params, views.cameras.at_scale(made.prior.scale))
+  scenes = rep.gaussians(start.params), rep.gaussians(fine)
+  return methods.grown(
+    made, job.fit_key, scenes, views, history=start.history, load=grow.load,
     grow=functools.partial(grow.grow, measure=split_evidence.curvature),
     gather=split_evidence.gather, **job.drawing,
   )  # fmt: skip
-  spent = {name: facts.get(name, 0.0) + x for name, x in spent.items()}
-  return params, facts | spent
 
 
 def add_row(
@@ -292,7 +284,6 @@ def add_row(
   shown, views, coarse = made.prior, job.low.train, job.rep.gaussians(params)
   draw = functools.partial(render_views, **drawing)
   try:
-    methods.check_networks(made, grow.load)
     prior_params = made.prior.init(job.prior_key)
     if made.paths:
       points, background = np.asarray(job.full.points), job.full.background
@@ -306,11 +297,12 @@ def add_row(
     if made.start == 'points':
       scene = with_points(job.full, coarse)
       params = made.representation.init(job.init_key, scene)
+    if made.grow is not None:
+      params, spent = grown(job, made, start)
+      facts |= spent
   except FileNotFoundError as error:
     job.table.skip(row, str(error))
     return
-  if made.grow is not None:
-    params, facts = grown(job, made, made.grow, job.rep, start, facts)
   prior, seconds = timing.timed(shown)
   if prior.couple is not None:
     prior = prior._replace(
@@ -326,9 +318,6 @@ def add_row(
       draw=draw, is_fitted=[steps > 0 for steps in made.steps],
       trust=made.trust and functools.partial(made.trust, drawing=drawing),
     )  # fmt: skip
-  if made.finish is not None:
-    rep, end = made.representation, methods.Start(params)
-    params, facts = grown(job, made, made.finish, rep, end, facts)
   gaussians = made.representation.gaussians(params)
   if job.config.get('clips') and hosts.is_first():
     # Before the row counts as finished: a run that is killed goes on here.

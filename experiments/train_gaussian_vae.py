@@ -110,15 +110,12 @@ def scorer(
     **sizes,
   )
   told = {name: families.learnable(batch) for name, batch in told.items()}
-  drawn = {}
-  for kind in [growths.BARE] + [growths.SETTLED] * (config.scenes.settled > 0):
-    drawn |= growths.fixed(
-      out,
-      num_views=config.validation.num_views,
-      octaves=config.scenes.octaves,
-      kind=kind,
-      **sizes,
-    )
+  drawn = growths.fixed(
+    out,
+    num_views=config.validation.num_views,
+    octaves=config.scenes.octaves,
+    **sizes,
+  )
 
   def score(params):
     found = {

@@ -210,13 +210,7 @@ def snapshot(
       f'{len(report.ancestors)} grew, got {len(gaussians.means)} slots: leave '
       'the capacity out'
     )
-  return lineage.Snapshot(
-    gaussians=gaussians,
-    ancestors=report.ancestors,
-    scale=np.float32(scale),
-    phase=np.int32(1),
-    mass=np.asarray(lineage.footprint(gaussians)),
-  )
+  return lineage.snapshot(gaussians, report.ancestors, scale)
 
 
 def _scores(

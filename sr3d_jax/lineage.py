@@ -84,6 +84,27 @@ def footprint(gaussians: Gaussians) -> Array:
   return gaussians.opacities * area
 
 
+def snapshot(
+  gaussians: Gaussians, ancestors: Array | None = None, scale: float = 1.0
+) -> Snapshot:
+  """A state at the end of a level.
+
+  Args:
+    gaussians: [N] live, as they are drawn.
+    ancestors: [N] rows of the state before; None: there was none.
+    scale: as of `Snapshot`; above 1 beyond the photos.
+  """
+  if ancestors is None:
+    ancestors = np.full(len(gaussians.means), NONE, np.int32)
+  return Snapshot(
+    gaussians=gaussians,
+    ancestors=ancestors,
+    scale=np.float32(scale),
+    phase=np.int32(1),
+    mass=np.asarray(footprint(gaussians)),
+  )
+
+
 def compact(
   gaussians: Gaussians, ancestors: Array, live: Array, before: Array | None
 ) -> tuple[Gaussians, np.ndarray]:

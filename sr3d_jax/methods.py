@@ -19,7 +19,6 @@ without or with the anchor loss; or as a section of its own, whose keys are
     grow: keywords of `grow.grow`, by which that scene gets Gaussians before
       its own fit, and those of `grown` below. The prior may be left out, and
       `steps` be (0,): the scene is then not fitted again
-    finish: likewise, after the row's fit
 
 Rows cost alike: a row's fits share `fit.num_steps` unless it gives `steps`.
 """
@@ -58,7 +57,7 @@ SHIPPED = (
 ANCHORED = '+anchor'  # ends the word of a row whose fit has the anchor loss
 KEYS = (
   'prior', 'settings', 'representation', 'fit', 'anchor_weight', 'steps',
-  'one_fit', 'trust', 'paths', 'start', 'grow', 'finish',
+  'one_fit', 'trust', 'paths', 'start', 'grow',
 )  # fmt: skip
 
 
@@ -75,7 +74,6 @@ class Method(NamedTuple):
   paths: tuple[Mapping[str, Any], ...] = ()  # of `walks`
   start: str = 'fit'  # one of `STARTS`
   grow: Mapping[str, Any] | None = None  # see above
-  finish: Mapping[str, Any] | None = None
 
 
 class Start(NamedTuple):
@@ -181,26 +179,11 @@ def make(
     tuple(dict(path) for path in section.get('paths', ())),
     start,
     None if grown is None else dict(grown),
-    dict(section['finish']) if section.get('finish') else None,
   )
-
-
-def check_networks(made: Method, load: Callable) -> None:
-  """Reads what a row grows by, before hours are spent on its fits.
-
-  Raises:
-    FileNotFoundError: weights that are not there.
-  """
-  for keys in (made.grow or {}, made.finish or {}):
-    if keys.get('weights'):
-      load_network(keys['weights'], keys['network'], load)
-    if keys.get('refiner'):
-      load_network(load=load, **keys['refiner'])
 
 
 def grown(
   made: Method,
-  keys: Mapping[str, Any],
   key: Array,
   scenes: tuple[Gaussians, Gaussians],
   photos: Views,
@@ -225,8 +208,7 @@ def grown(
       seed: of another draw of the same row
 
   Args:
-    made: a row's method.
-    keys: how it grows.
+    made: a row's method, which grows.
     key: randomness.
     scenes: as the filter of the photos smooths it, and that of the finer views.
     photos: [V] that the scene was fitted to; the labels of scores that ask.
@@ -238,8 +220,11 @@ def grown(
 
   Returns:
     Params of the row's representation, and the seconds of each part.
+
+  Raises:
+    FileNotFoundError: weights that are not there.
   """
-  keys = {**GROWTH, **keys}
+  keys = {**GROWTH, **made.grow}
   own = {name: keys.pop(name) for name in GROWTH}
   num, smoothing = own['passes'], own['smoothing']
   if smoothing not in SMOOTHINGS or num < 1:
@@ -255,7 +240,7 @@ def grown(
   gaussians, _ = _living(scenes[SMOOTHINGS.index(smoothing)])
   states = [
     *history[:-1],
-    _state(gaussians, *(h.ancestors for h in history[-1:])),
+    lineage.snapshot(gaussians, *(h.ancestors for h in history[-1:])),
   ]
   facts, each = {}, made.prior.scale ** (1 / num)
   for i in range(num):
@@ -268,7 +253,9 @@ def grown(
       **told, **keys, **drawing,
     )  # fmt: skip
     gaussians, rows = _living(gaussians)
-    states.append(_state(gaussians, report.ancestors[rows], each ** (i + 1)))
+    states.append(
+      lineage.snapshot(gaussians, report.ancestors[rows], each ** (i + 1))
+    )
     for part, seconds in report.seconds.items():
       name = f'{part}_seconds'
       facts[name] = round(facts.get(name, 0.0) + seconds, 3)
@@ -319,17 +306,3 @@ def _living(gaussians: Gaussians) -> tuple[Gaussians, np.ndarray]:
   """Those that live, and their rows."""
   rows = np.flatnonzero(np.asarray(density.is_live(gaussians)))
   return jax.tree.map(lambda x: jnp.asarray(x)[rows], gaussians), rows
-
-
-def _state(
-  gaussians: Gaussians, ancestors: np.ndarray | None = None, scale: float = 1.0
-) -> lineage.Snapshot:
-  """A state of a scene that grows; `scale` beside the photos."""
-  nobody = np.full(len(gaussians.means), lineage.NONE, np.int32)
-  return lineage.Snapshot(
-    gaussians=gaussians,
-    ancestors=nobody if ancestors is None else ancestors,
-    scale=np.float32(scale),
-    phase=np.int32(1),
-    mass=np.asarray(lineage.footprint(gaussians)),
-  )

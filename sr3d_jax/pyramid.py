@@ -8,7 +8,7 @@ On the photos of a coarse scene alone, `remembered` gives its own history.
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import tqdm
 
-from sr3d_jax import capture, density, filters, image, lineage, settling
+from sr3d_jax import capture, density, filters, image, lineage
 from sr3d_jax.io import records
 from sr3d_jax.types import Array, Camera, Representation, Scene, Views
 
@@ -249,44 +249,6 @@ def remembered(
   return lineage.from_arrays(arrays)
 
 
-def settle_levels(
-  key: Array,
-  make_rep: Callable[[int], Representation],
-  history: list[lineage.Snapshot],
-  views: Views,
-  fit: Callable,
-  *,
-  octaves: Sequence[int],
-  **options: Any,
-) -> dict[str, np.ndarray]:
-  """The ends of levels, each settled for finer views, as arrays of a record.
-
-  Args:
-    key: randomness.
-    make_rep: capacity -> representation, whose density nothing changes.
-    history: of `fit_levels`.
-    views: the finest.
-    fit: see `fit.fit_state`.
-    octaves: between the photos of a level and finer views, which are no finer
-      than the finest.
-    **options: of `settling.settle`.
-  """
-  arrays = {}
-  for i, state in enumerate(history):
-    if i % 2 == 0:
-      continue
-    for step in octaves:
-      if float(state.scale) * 2**step > 1:
-        continue
-      found = settling.settle(
-        jax.random.fold_in(key, 100 * step + i), make_rep, state.gaussians,
-        shrink(views, round(1 / float(state.scale))), fit, scale=2.0**step,
-        **options,
-      )  # fmt: skip
-      arrays |= settling.to_arrays(settling.name(i, step), found)
-  return arrays
-
-
 def make_all(
   folder: Path,
   *,
@@ -299,7 +261,6 @@ def make_all(
   drawing: Mapping[str, Any],
   levels: Mapping[str, Any],
   fitting: Mapping[str, Any],
-  settled: Mapping[str, Any] | None = None,
   features: Callable | None = None,
 ) -> list[Path]:
   """Makes the histories of some captures that are not in a folder yet.
@@ -317,8 +278,6 @@ def make_all(
     levels: 'num_levels', 'num_steps', 'num_first', 'num_before' of
       `fit_levels`.
     fitting: of `fit`, but for its steps.
-    settled: 'octaves', for which each level but the last is settled, and other
-      keywords of `settling.settle`; None: no scene is.
     features: as of `record`, but is told the drawing and the background, too.
 
   Returns:
@@ -366,14 +325,5 @@ def make_all(
       features, **{'background': scene.background, **drawing}
     )
     arrays = record(history, scene.train, look)
-    if settled:
-      fixed = {**representation, 'density_control': 'none'}
-      arrays |= settle_levels(
-        key,
-        lambda capacity, fixed=fixed: build(
-          'representations', {**fixed, 'capacity': capacity}
-        ),
-        history, scene.train, fit, **settled, **options,
-      )  # fmt: skip
     records.save(file, [{**arrays, 'meta': meta}])
   return made

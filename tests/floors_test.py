@@ -29,8 +29,7 @@ FLOORS = (
   'decimate color_fix niqe similarity view_consistency temporal distances '
   'met3r volume rays gaussian_distances',
   'models fit_step latent_views latent_prior noise_fields trust coverage '
-  'judges split_scores split_rules vae_terms hessian_features offspring '
-  'settling',
+  'judges split_scores split_rules vae_terms hessian_features offspring',
   'priors representations scenes batches fit train consolidate evaluate cli '
   'resolve enlarge table benchmark standings scene_standings validate '
   'split_audits bank_audits field_audits wave_audits methods timing '

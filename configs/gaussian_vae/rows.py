@@ -14,7 +14,6 @@ a network does not want. Rows whose weights are not there are told and left out.
     vae_fine     likewise, smoothed for the finer views, as it never learnt
     vae_25_rest  the others have one child of the network of one
     *_told       likewise, and told of the scene's past, see `told` below
-    *_refined    fitted by steps first; then each has one child, as above
 
 Words: `refined` adds rows with steps, `dilated` draws all as 3DGS does,
 `baselines` leaves out what was learnt, `seed1` is another fit and other lots,
@@ -53,7 +52,6 @@ LEVELS = {
   '': (4000, 4000, 200), 'cpu': (1500, 1000, 100), 'smoke': (10, 10, 4)
 }  # fmt: skip
 FLAGS = ('dilated', 'refined', 'baselines', 'ablations', 'told')
-LAST = 'lr', 'split_fine', 'vae_fine'  # are refined after their steps, too
 MEASURES = ('psnr', 'ssim', 'gmsd', 'haarpsi', 'niqe', 'lr_psnr')
 
 
@@ -152,14 +150,7 @@ def with_steps(chosen: dict, words: Words) -> dict:
     'representation': {'density_control': 'none'},
   }  # fmt: skip
   fitted = {f'{name}_steps': {**row, **lr} for name, row in chosen.items()}
-  refine = {'budget': 0.0, 'refiner': REFINE}
-  last = {
-    f'{name}_steps_refined': {**row, 'finish': refine}
-    for name, row in {'lr': lr, **chosen}.items()
-    for row in [{**row, **lr}]
-    if name in LAST and 'baselines' not in words.flags
-  }
-  return {**chosen, 'lr_steps': lr, **fitted, **last}
+  return {**chosen, 'lr_steps': lr, **fitted}
 
 
 def compare(config: ConfigDict, arg: str) -> ConfigDict:

@@ -57,7 +57,6 @@ def get_config(arg: str = '') -> ConfigDict:
         'shares': (0.25, 1.0),
         'side': 256,
         'most': 8192,
-        'settled': 0.0,
         'held_out': HELD_OUT,
         'seed': 1,
       },
@@ -100,7 +99,7 @@ def get_config(arg: str = '') -> ConfigDict:
   if 'm1' in asked:
     config.network.num_children = config.batches.num_children = 1
     config.keep_mean = False
-    config.scenes.update(shares=(1.0,), settled=0.5)
+    config.scenes.shares = (1.0,)
   return config
 
 

@@ -4,8 +4,8 @@
         --workdir=runs/lineages
 
 Eight procedural desks; `real` adds what lies below the data folder: desks that
-are covered with photographs, two captures and two meshes. A scene takes about
-two minutes of one core. `smoke` makes one small history of two levels.
+are covered with photographs, two captures and two meshes. A scene takes about a
+minute of one core. `smoke` makes one small history of two levels.
 """
 
 from ml_collections import ConfigDict
@@ -76,8 +76,6 @@ def get_config(arg: str = '') -> ConfigDict:
         'num_steps': 1000,
         'num_before': 100,
       },
-      # Those that refine what was split and fitted learn of these, too.
-      'settled': {'octaves': (1, 2), 'num_steps': 200},
       'fitting': shared.fit,
     }
   )
@@ -94,6 +92,5 @@ def get_config(arg: str = '') -> ConfigDict:
     config.levels.update(
       num_levels=2, num_first=30, num_steps=30, num_before=10
     )
-    config.settled.num_steps = 5
     config.fitting.update(refine_start=15, refine_stop=25, chunk=5)
   return config

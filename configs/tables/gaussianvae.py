@@ -55,11 +55,6 @@ LABELS = {
   'vae_25': 'VAE, 25 %',
   'vae_25_rest': 'VAE, 25 %, one child for the rest',
 }
-LAST = {
-  'lr_steps_refined': 'LR photos, mip filter, steps, one child',
-  'split_fine_steps_refined': 'plain split for fine views, steps, one child',
-  'vae_fine_steps_refined': 'VAE for fine views, steps, one child',
-}
 TOLD = {
   'refine_told': 'one child, all, told of the past',
   'vae_told': 'VAE, all, told of the past',
@@ -188,7 +183,7 @@ def _refined(scene: str) -> dict:
   labels = {
     names.get(name, f'{name}_steps'): f'{label}, steps'
     for name, label in LABELS.items()
-  } | LAST
+  }
   table = layout.table(
     f'{scene}_steps',
     f'{scene}: every row has as many further steps on the coarse photos',

@@ -14,13 +14,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sr3d_jax import image, lineage, offspring, settling
+from sr3d_jax import image, lineage, offspring
 from sr3d_jax.batches import lineages
 from sr3d_jax.types import Camera, Gaussians
 
-PAST, BARE, SETTLED = 'past', 'bare', 'settled'
 _LEAST_SIDE = 32  # px: D-SSIM looks at 11
-_BLOCK = 256  # episodes have a multiple of it as Gaussians, so that few compile
+_BLOCK = 256  # the least
 
 
 class Episode(NamedTuple):
@@ -65,7 +64,6 @@ def make(
   side: int = 128,
   most: int = 2048,
   drop_history: float = 0.5,
-  settled: float = 0.0,
   held_out: Sequence[str] = (),
   seed: int = 0,
 ) -> Callable[[int], dict[str, Any]]:
@@ -81,37 +79,24 @@ def make(
       or a quarter, where more than `most` stand there.
     most: B, Gaussians that have children in a step.
     drop_history: chance that a scene comes without its past.
-    settled: chance that it was split and fitted on, see `settling`.
     held_out: patterns of sources that are left out.
     seed: of all choices.
 
   Returns:
     step -> see `describe`.
   """
-  for name, chance in {
-    'drop_history': drop_history, 'settled': settled
-  }.items():  # fmt: skip
-    if not 0 <= chance <= 1:
-      raise ValueError(f'{name} must lie in [0, 1], got {chance}')
+  if not 0 <= drop_history <= 1:
+    raise ValueError(f'drop_history must lie in [0, 1], got {drop_history}')
   scenes = lineages.chosen(lineages.read(roots), held_out)
   sizes = num_states, num_neighbors
-  kinds = [PAST] * (settled < 1) + [BARE] + [SETTLED] * (settled > 0)
   told = {
-    kind: [e for s in scenes for e in episodes(s, *sizes, octaves, kind)]
-    for kind in kinds
+    is_bare: [e for s in scenes for e in episodes(s, *sizes, octaves, is_bare)]
+    for is_bare in (False, True)
   }
-  if not all(told.values()):
-    raise ValueError(
-      'the histories have no settled scenes: make them with `settled`, or ask '
-      'for none'
-    )
 
   def batch(step: int) -> dict[str, Any]:
     rng = np.random.default_rng((seed, step))
-    kind = BARE if rng.random() < drop_history else PAST
-    if settled and rng.random() < settled:
-      kind = SETTLED
-    some = told[kind]
+    some = told[bool(rng.random() < drop_history)]
     episode = some[rng.integers(len(some))]
     return _some(rng, episode, rng.choice(shares), side, most)
 
@@ -125,24 +110,21 @@ def fixed(
   num_states: int,
   num_neighbors: int,
   octaves: Sequence[int],
-  kind: str = BARE,
 ) -> dict[str, list[dict[str, Any]]]:
   """Views of some scenes in which all have children, the same in every run.
 
   Returns:
-    Batches of `make`, of one kind, by octaves: 'x2' and so on; of settled
-    scenes 'settled_x2'.
+    Batches of `make`, bare of their past, by octaves: 'x2' and so on.
   """
-  end = f'{kind}_' if kind == SETTLED else ''
-  found = {f'{end}x{2**step}': [] for step in octaves}
+  found = {f'x{2**step}': [] for step in octaves}
   for scene in scenes:
-    for episode in episodes(scene, num_states, num_neighbors, octaves, kind):
+    for episode in episodes(scene, num_states, num_neighbors, octaves, True):
       size, last = episode.images.shape[1:3], len(episode.images) - 1
       rows = np.arange(len(episode.gaussians.means))
       for view in np.linspace(0, last, num_views).round().astype(int):
         window = Window(view, 0, 0, *size)
         batch = describe(episode, rows, rows < episode.num, window)
-        found[f'{end}x{2**episode.octaves}'].append(batch)
+        found[f'x{2**episode.octaves}'].append(batch)
   return {name: batches for name, batches in found.items() if batches}
 
 
@@ -229,7 +211,7 @@ def episodes(
   num_states: int,
   num_neighbors: int,
   octaves: Sequence[int],
-  kind: str,
+  is_bare: bool,
 ) -> list[Episode]:
   """A scene's levels with photos so many octaves finer.
 
@@ -238,54 +220,40 @@ def episodes(
     num_states: T.
     num_neighbors: k.
     octaves: which.
-    kind: `PAST`, `BARE`, where that is hidden, or `SETTLED`.
+    is_bare: whether its past is hidden.
   """
   history = lineage.from_arrays(scene)
-  told = offspring.Learned(None, None, 0.0, num_states, num_neighbors)
-  background = np.asarray(scene['meta']['background'], np.float32)
   found = []
   for last in range(1, len(history), 2):
     for step in octaves:
       scale = float(history[last].scale) * 2**step
-      newest = history[last].gaussians
-      if kind == SETTLED:
-        newest = settling.from_arrays(settling.name(last, step), scene)
-      if scale > 1 or newest is None:
+      if scale > 1:
         continue
       images, cameras = _photos(scene, scale)
-      past = history[: last + 1] if kind == PAST else []
-      gaussians, inputs = _told(told, newest, cameras, past, step)
+      past = [] if is_bare else history[: last + 1]
+      newest = history[last].gaussians
+      told = offspring.tell(
+        offspring.Learned(None, None, 0.0, num_states, num_neighbors),
+        jax.tree.map(jnp.asarray, newest), cameras,
+        history=past, scale=2.0**step,
+      )  # fmt: skip
       num = len(newest.means)
+      told = told._replace(past=tuple(_filled(state) for state in told.past))
+      rows = np.minimum(np.arange(len(told.past[0].means)), num - 1)
+      inputs = _padded(offspring.inputs(told, rows), num_states)
+      gaussians = jax.tree.map(np.array, told.past[0])
+      gaussians.opacity_logits[num:] = -np.inf
+      background = np.asarray(scene['meta']['background'], np.float32)
       found.append(
         Episode(gaussians, inputs, num, images, cameras, background, step)
       )
   return found
 
 
-def _told(
-  network: offspring.Learned,
-  newest: Gaussians,
-  cameras: Camera,
-  past: list[lineage.Snapshot],
-  octaves: int,
-) -> tuple[Gaussians, dict[str, np.ndarray]]:
-  """Gaussians filled up to a block, and what a network is told of them."""
-  told = offspring.tell(
-    network, jax.tree.map(jnp.asarray, newest), cameras, history=past,
-    scale=2.0**octaves,
-  )  # fmt: skip
-  num = len(newest.means)
-  told = told._replace(past=tuple(_filled(state) for state in told.past))
-  rows = np.minimum(np.arange(len(told.past[0].means)), num - 1)
-  inputs = _padded(offspring.inputs(told, rows), network.num_states)
-  gaussians = jax.tree.map(np.array, told.past[0])
-  gaussians.opacity_logits[num:] = -np.inf
-  return gaussians, inputs
-
-
 def _filled(gaussians: Gaussians) -> Gaussians:
-  """Repeats the last up to a multiple of `_BLOCK`."""
-  missing = -len(gaussians.means) % _BLOCK
+  """Repeats the last, so that few numbers of Gaussians compile."""
+  num = len(gaussians.means)
+  missing = -num % max(_BLOCK, (1 << (num - 1).bit_length()) // 8)
   return jax.tree.map(
     lambda x: jnp.pad(x, ((0, missing), *((0, 0),) * (x.ndim - 1)), 'edge'),
     gaussians,

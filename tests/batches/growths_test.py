@@ -83,7 +83,7 @@ def test_a_scene_is_shown_at_the_resolution_of_a_later_level(folder):
   picture = np.asarray(vae_drawing.draw(whole, None, keep_mean=True))
   assert picture.shape == (24, 32, 3) and picture.max() > 0.05
   (episode,) = growths.episodes(
-    lineages.read((str(folder),))[0], 4, 3, (1,), growths.BARE
+    lineages.read((str(folder),))[0], 4, 3, (1,), True
   )
   window = growths.Window(0, 3, 7, 15, 20)
   rows = np.array([2, 0, 0])
@@ -93,6 +93,26 @@ def test_a_scene_is_shown_at_the_resolution_of_a_later_level(folder):
   np.testing.assert_allclose(
     piece['image'], whole['image'][3:18, 7:27], atol=1e-6
   )
+
+
+def test_a_window_with_too_many_is_halved(folder):
+  keys = dict(roots=(str(folder),), octaves=(1,), shares=(1.0,), **SIZES)
+  wide = growths.make(side=24, most=4, **keys)
+  small = growths.make(side=24, most=1, **keys)
+  sides = {small(i)['image'].shape[0] for i in range(8)}
+  assert sides == {24}  # D-SSIM wants more pixels than half of these
+  assert {wide(i)['image'].shape[0] for i in range(8)} == {24}
+  (episode,) = growths.episodes(
+    lineages.read((str(folder),))[0], 4, 3, (1,), True
+  )
+  images = np.tile(episode.images, (1, 4, 4, 1))
+  cameras = episode.cameras.at_scale(4.0)
+  large = episode._replace(images=images, cameras=cameras)
+  rng = np.random.default_rng(0)
+  found = [growths._some(rng, large, 1.0, 96, 2) for _ in range(8)]
+  assert {batch['image'].shape[0] for batch in found} <= {96, 48, 24}
+  assert len({batch['image'].shape[0] for batch in found}) > 1
+  assert all(batch['chosen'].sum() <= 2 for batch in found)
 
 
 def test_the_plain_split_is_almost_the_scene_and_nan_is_no_gradient(folder):

@@ -127,7 +127,7 @@ def _growing(calls):
 
 def _grown(made, scenes, photos, calls, **keys):
   return methods.grown(
-    made, made.grow, jax.random.key(0), scenes, photos,
+    made, jax.random.key(0), scenes, photos,
     **{'grow': _growing(calls), 'load': None, 'gather': None, **keys},
   )  # fmt: skip
 
