@@ -229,6 +229,8 @@ def _scores(
     if labels is None:
       raise ValueError(f'{score} needs labels, the photos of the scene')
     curvature = measure(scene, labels, **drawing)
+  if score in split_scores.SUMMED:
+    curvature = measure(scene, cameras, sum_channels=True, **drawing)
   if score == 'edges' and 'edges' not in evidence:
     own = render.render_views(scene, cameras, **drawing)
     options = {k: v for k, v in drawing.items() if k != 'background'}

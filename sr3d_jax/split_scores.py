@@ -150,7 +150,8 @@ def score(
 
   Args:
     name: one of `SCORES`; those of `LABELLED` are 0 everywhere if the
-      curvature was taken without images.
+      curvature was taken without images; those of `SUMMED` want it with
+      `sum_channels`.
     curvature: of the Gaussians, at the cameras of the fine pictures.
     gaussians: [N].
     key: for 'random'.
@@ -247,6 +248,12 @@ def _trace(evidence: Evidence) -> Array:
   return jnp.maximum(trace, 0)  # of what is hardly seen, rounding
 
 
+def _plain_trace(evidence: Evidence) -> Array:
+  """Jiang et al. 2024, "FisherRF": the diagonal, all in units of the scene."""
+  block = evidence.curvature.gauss_newton
+  return jnp.maximum(jnp.trace(block, axis1=-2, axis2=-1), 0)
+
+
 def _expected(evidence: Evidence) -> Array:
   """sigma sqrt(K): the deviation of S where the residual is white noise."""
   sigma = 1.0 if evidence.sigma is None else evidence.sigma
@@ -306,6 +313,7 @@ SCORES: dict[str, Callable[[Evidence], Array]] = {
   'fisher_logdet': _geometric_mean,
   'fisher_logdet_raw': functools.partial(_geometric_mean, is_raw=True),
   'fisher_trace': _trace,
+  'fisherrf': _plain_trace,
   'split_gain': lambda evidence: split_gain(*evidence[:2]),
   'exp_split': _expected,
   'newton': lambda evidence: newton_gain(*evidence[:2]),
@@ -321,6 +329,8 @@ SCORES: dict[str, Callable[[Evidence], Array]] = {
   'random': _random,
 }
 LABELLED = frozenset({'split_gain', 'newton', 'steepgs'})
+# As released, G is of the sum over the channels.
+SUMMED = frozenset({'fisherrf'})
 NEEDS = {
   'gradient': 'stats', 'absgrad': 'stats', 'taming': 'stats',
   'edges': 'edges', 'random': 'key',

@@ -11,6 +11,7 @@ from sr3d_jax import (
   density,
   geometry,
   grow,
+  hessian,
   lineage,
   offspring,
   render,
@@ -197,6 +198,17 @@ def test_scores_by_photos_want_photos_and_follow_them():
     for x in (images + 0.3 * noise, images - 0.3 * noise)
   ]
   assert chosen[0] != chosen[1]
+
+
+def test_fisherrf_asks_for_the_sum_over_channels():
+  asked = []
+
+  def measure(gaussians, cameras, **options):
+    asked.append(options.pop('sum_channels', False))
+    return hessian.curvature(gaussians, cameras, **options)
+
+  _, report = run(budget=4, score='fisherrf', measure=measure)
+  assert asked == [False, True] and report.num_parents == 4
 
 
 def test_a_bare_scene_is_one_state_and_a_finer_one_goes_on_from_it():

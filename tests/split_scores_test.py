@@ -123,6 +123,13 @@ def test_the_trace_is_of_positions_in_deviations():
   np.testing.assert_allclose(found, wanted, rtol=1e-4)
 
 
+def test_fisherrf_is_the_whole_diagonal_in_units_of_the_scene():
+  curvature = some_curvature()
+  wanted = np.einsum('nii->n', np.asarray(curvature.gauss_newton))
+  found = split_scores.score('fisherrf', curvature, some())
+  np.testing.assert_allclose(found, np.maximum(wanted, 0), rtol=1e-5)
+
+
 def known_bend(gaussians: Gaussians, values) -> tuple:
   """S with eigenvalues in the frame of deviations, and vectors there."""
   rng = np.random.default_rng(1)
@@ -201,7 +208,7 @@ def test_the_unit_of_the_scene_does_not_matter_but_to_raw_scores():
   )
   before = everything(gaussians, curvature)
   after = everything(larger, scaled)
-  raw = ('fisher_logdet_raw', 'steepgs')
+  raw = ('fisher_logdet_raw', 'fisherrf', 'steepgs')
   for name in before:
     if name in raw:
       assert not np.allclose(before[name], after[name], rtol=0.1), name

@@ -43,6 +43,7 @@ SCORES = {
   'fisher_logdet': {},
   'fisher_logdet_raw': {},
   'fisher_trace': {},
+  'fisherrf': {},
   'removal': {},
   'split_gain': {},
   'newton': {},

@@ -119,7 +119,6 @@ def _shrink(config: ConfigDict) -> None:
   config.network.latent = 4
   config.batches.update(batch_size=64, held_out=('desk2',))
   config.scenes.update(held_out=('desk2',), octaves=(1,), side=32, most=64)
-  config.draw_from = 4
   config.optimizer.warmup = 2
   _shorten(config, 8, chunk=4)
   config.validation.update(every=4, num_parents=128, num_views=2)

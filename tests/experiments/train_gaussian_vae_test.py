@@ -86,15 +86,18 @@ def _killed(bar, step, scalars):
     raise KeyboardInterrupt
 
 
-def test_one_child_alone_may_move_its_parent(load, whole, tmp_path):
-  config = _given(_config('smoke,m1'), whole)
-  assert config.network.num_children == config.batches.num_children == 1
-  load('train_gaussian_vae')['run'](config, tmp_path)
-  card = workdirs.read_json(tmp_path / 'vae_card.json')
-  assert not card['keep_mean'] and card['network']['num_children'] == 1
-  assert (
-    card['scores']['history']['prior'] != card['scores']['history']['plain']
+def test_families_alone_may_come_first(load, monkeypatch):
+  module = load('train_gaussian_vae')
+  built = {'lineages': lambda step: -step, 'growths': lambda step: step}
+  monkeypatch.setattr(
+    module['resolve'], 'build', lambda kind, section: built[section['name']]
   )
+  monkeypatch.setattr(module['families'], 'learnable', lambda batch: batch)
+  config = _config()
+  config.draw_from = 2
+  batches = module['stream'](config, ())
+  assert batches(1) == {'families': -1}
+  assert batches(2) == {'families': -2, 'scene': 2}
 
 
 def test_a_scene_that_is_not_there_cannot_be_held_out(load, whole, tmp_path):
@@ -113,6 +116,8 @@ def test_words_are_known_and_sizes_agree():
     assert set(config.batches.held_out) < set(config.lineages.sources)
     assert config.train.num_steps % config.train.chunk == 0
     assert config.validation.every % config.train.chunk == 0
+  one = configs.get_config('tiny,m1')
+  assert one.network.num_children == 1 and not one.keep_mean
   assert set(configs.HELD_OUT) < set(tiny.get_config().sources)
   with pytest.raises(ValueError, match='m1, real, got'):
     configs.get_config('huge')
