@@ -51,6 +51,13 @@ def smoothing_scales(
   return jax.lax.stop_gradient(np.sqrt(FILTER_VARIANCE) * interval)
 
 
+def reach(gaussians: Gaussians, cameras: Camera) -> Array:
+  """[N] longest deviation over the distance to the nearest camera in sight."""
+  pixel = smoothing_scales(gaussians.means, cameras) / np.sqrt(FILTER_VARIANCE)
+  distance = pixel * jnp.max(cameras.focal)
+  return jnp.max(gaussians.scales, axis=-1) / distance
+
+
 def smooth(gaussians: Gaussians, deviation: Array) -> Gaussians:
   """Convolves each Gaussian with an isotropic one, keeping its integral.
 

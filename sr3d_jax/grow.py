@@ -20,6 +20,7 @@ import numpy as np
 
 from sr3d_jax import (
   density,
+  filters,
   hessian,
   lineage,
   offspring,
@@ -248,6 +249,7 @@ def _excluded(scene, curvature, cameras, exclusion) -> Array:
     scene,
     curvature.num_views,
     curvature.radii,
+    filters.reach(scene, cameras),
     **{'least_views': few, **exclusion},
   )
 

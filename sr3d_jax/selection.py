@@ -15,6 +15,9 @@ from sr3d_jax.types import Array, Gaussians
 LEAST_VIEWS = 3  # fewer say little of what a Gaussian hides
 LEAST_OPACITY = 0.02  # a fourth of it is still drawn
 LEAST_RADIUS = 1.0  # px of the fine picture: smaller are fine enough
+# Longest deviation over distance: a splat is projected by a tangent, which the
+# children of a longer one would leave.
+MOST_REACH = 0.1
 MAX_IN_VOXEL = 32
 VOXEL_SPACINGS = 4.0  # side of a voxel in median distances of neighbours
 
@@ -23,20 +26,24 @@ def excluded(
   gaussians: Gaussians,
   num_views: Array,
   radii: Array,
+  reach: Array,
   *,
   least_views: int = LEAST_VIEWS,
   least_opacity: float = LEAST_OPACITY,
   least_radius: float = LEAST_RADIUS,
+  most_reach: float = MOST_REACH,
 ) -> Array:
-  """[N] bool: hardly seen, faint or already small, or not finite.
+  """[N] bool: hardly seen, faint, already small or huge, or not finite.
 
   Args:
     gaussians: [N].
     num_views: [N] views that see each.
     radii: [N, 2] least and greatest radius in those, px of the fine picture.
+    reach: [N], see `filters.reach`.
     least_views: that must see it.
     least_opacity: it must have.
     least_radius: of the greatest, px.
+    most_reach: it may have.
   """
   leaves = [gaussians.means, gaussians.log_scales, gaussians.quats]
   finite = jnp.isfinite(gaussians.opacity_logits)
@@ -44,7 +51,8 @@ def excluded(
     finite &= jnp.all(jnp.isfinite(leaf), axis=-1)
   is_fit = finite & (num_views >= least_views)
   is_fit &= gaussians.opacities >= least_opacity
-  return ~(is_fit & (radii[:, 1] >= least_radius))
+  is_fit &= radii[:, 1] >= least_radius
+  return ~(is_fit & (reach <= most_reach))
 
 
 def voxels(

@@ -62,6 +62,9 @@ def learned(vae=VAE, change=None, **keys) -> offspring.Learned:
 
 def run(gaussians=None, key=0, **options):
   given = scene() if gaussians is None else gaussians
+  # Its few Gaussians are as large as the scene.
+  exclusion = {'most_reach': np.inf, **options.pop('exclusion', {})}
+  options = {'exclusion': exclusion, **options}
   return grow.grow(jax.random.key(key), given, cameras(), **options)
 
 

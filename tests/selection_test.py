@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from sr3d_jax import selection
-from sr3d_jax.types import Gaussians
+from sr3d_jax import filters, geometry, selection
+from sr3d_jax.types import Camera, Gaussians
 
 KEY = jax.random.key(0)
 
@@ -93,15 +93,35 @@ def test_the_excluded_are_never_chosen_whatever_their_score():
   np.testing.assert_array_equal(chosen, [1, 3])
 
 
-def test_hardly_seen_faint_small_and_broken_ones_are_excluded():
-  gaussians = some(6)
+def test_hardly_seen_faint_small_huge_and_broken_ones_are_excluded():
+  gaussians = some(7)
   logits = gaussians.opacity_logits.at[1].set(-4.0)
   means = gaussians.means.at[4, 1].set(jnp.nan)
   gaussians = dataclasses.replace(gaussians, opacity_logits=logits, means=means)
-  num_views = jnp.asarray([2, 3, 3, 3, 3, 3])
-  radii = jnp.tile(jnp.asarray([[0.1, 5.0]]), (6, 1)).at[2, 1].set(0.9)
-  out = selection.excluded(gaussians, num_views, radii)
-  np.testing.assert_array_equal(out, [1, 1, 1, 0, 1, 0])
+  num_views = jnp.asarray([2, 3, 3, 3, 3, 3, 3])
+  radii = jnp.tile(jnp.asarray([[0.1, 5.0]]), (7, 1)).at[2, 1].set(0.9)
+  reach = jnp.full(7, 0.09).at[6].set(0.11)
+  out = selection.excluded(gaussians, num_views, radii, reach)
+  np.testing.assert_array_equal(out, [1, 1, 1, 0, 1, 0, 1])
+
+
+def test_a_reach_is_over_the_distance_of_the_nearest_camera():
+  gaussians = dataclasses.replace(
+    some(2),
+    means=jnp.asarray([[0.0, 0, 0], [0, 0, 1]]),
+    log_scales=jnp.log(jnp.asarray([[0.1, 0.2, 0.3]] * 2)),
+  )
+  up = jnp.asarray([0.0, 1.0, 0.0])
+  eyes = [jnp.asarray([0.0, 0.0, z]) for z in (-4.0, -2.0)]
+  cameras = Camera(
+    world_to_cam=jnp.stack(
+      [geometry.look_at(eye, jnp.zeros(3), up) for eye in eyes]
+    ),
+    focal=jnp.full((2, 2), 40.0), center=jnp.full((2, 2), 16.0),
+    width=32, height=32,
+  )  # fmt: skip
+  found = filters.reach(gaussians, cameras)
+  np.testing.assert_allclose(found, [0.3 / 2, 0.3 / 3], rtol=1e-4)
 
 
 def test_a_voxel_has_no_more_than_its_share_and_those_are_its_best():
