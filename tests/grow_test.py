@@ -176,7 +176,7 @@ def test_a_refiner_moves_only_those_that_were_not_selected():
   assert (jnp.abs(both.means[:9] - plain.means[:9]).max(axis=1) > 1e-3).all()
 
 
-@pytest.mark.parametrize('score', ['exp_split', 'edges'])
+@pytest.mark.parametrize('score', ['fisherrf', 'edges'])
 def test_finer_photos_are_never_looked_at(score):
   """Labels of noise change nothing that is not scored by them."""
   noise = np.random.default_rng(0).random((4, SIZE, SIZE, 3), np.float32)
@@ -207,11 +207,13 @@ def test_fisherrf_asks_for_the_sum_over_channels():
   asked = []
 
   def measure(gaussians, cameras, **options):
-    asked.append(options.pop('sum_channels', False))
+    asked.append(options['sum_channels'])
     return hessian.curvature(gaussians, cameras, **options)
 
-  _, report = run(budget=4, score='fisherrf', measure=measure)
-  assert asked == [False, True] and report.num_parents == 4
+  for score in ('fisherrf', 'removal'):
+    _, report = run(budget=4, score=score, measure=measure)
+    assert report.num_parents == 4
+  assert asked == [True, False]
 
 
 def test_a_bare_scene_is_one_state_and_a_finer_one_goes_on_from_it():

@@ -7,7 +7,7 @@
 Words: a scene (`lego`, `fox`), a size, a seed, and some of `split`, `refine`
 and `vae`, where not all are wanted. All rows start from one fit, a quarter of
 the Gaussians have children, and nothing is fitted afterwards. A row is called
-by what its parents become and by the score that chose them: `vae_exp_split`.
+by what its parents become and by the score that chose them: `vae_fisherrf`.
 
     split   four by the plain split, `refine` one child of the network of one,
             `vae` four of the other
@@ -60,7 +60,7 @@ SCORES = {
   'random_1': {'score': 'random', 'seed': 1},
   'random_2': {'score': 'random', 'seed': 2},
 }
-MAIN = 'exp_split'
+MAIN = 'fisherrf'
 
 
 def get_config(arg: str = '') -> ConfigDict:
