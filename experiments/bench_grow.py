@@ -32,7 +32,10 @@ SIZES = {
 }
 GATE = 15.0  # ms on a GPU, of all parts but the score
 WINDOWS = (8, 16, 32, 64)
-EVERYONE = {'least_views': 0, 'least_opacity': 0.0, 'least_radius': 0.0}
+EVERYONE = {
+  'least_views': 0, 'least_opacity': 0.0, 'least_radius': 0.0,
+  'most_reach': np.inf,
+}  # fmt: skip
 
 
 class Times(NamedTuple):
