@@ -142,11 +142,11 @@ def ablations() -> dict:
   }
 
 
-def with_steps(chosen: dict, words: Words) -> dict:
+def with_steps(chosen: dict, size: str) -> dict:
   """The rows, and each of them fitted on; the coarse scene, too."""
   lr = {
     'prior': 'bicubic', 'trust': 'nothing', 'anchor_weight': 1.0,
-    'steps': (STEPS[words.size],),
+    'steps': (STEPS[size],),
     'representation': {'density_control': 'none'},
   }  # fmt: skip
   fitted = {f'{name}_steps': {**row, **lr} for name, row in chosen.items()}
@@ -158,7 +158,7 @@ def compare(config: ConfigDict, arg: str) -> ConfigDict:
   words = parse(arg)
   rows = ablations() if 'ablations' in words.flags else main_rows(words)
   if 'refined' in words.flags:
-    rows = with_steps(rows, words)
+    rows = with_steps(rows, words.size)
   if 'told' in words.flags:
     first, steps, before = LEVELS[words.size]
     config.levels = {
