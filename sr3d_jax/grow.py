@@ -158,13 +158,14 @@ def grow(
   curvature, scores, ranked, told = None, None, np.zeros(0, int), None
   is_summed = isinstance(score, str) and score in split_scores.SUMMED
   with timed('score') as done:
+    whole = None if features is None else measure(scene, cameras, **drawing)
     if asked:
       curvature = measure(scene, cameras, sum_channels=is_summed, **drawing)
       scores = _scores(
         score_key, score, scene, curvature, cameras, labels,
         dict(evidence or {}), drawing, measure,
       )  # fmt: skip
-    done((curvature, scores))
+    done((whole, curvature, scores))
   with timed('select'):
     if asked:
       is_out = _excluded(scene, curvature, cameras, exclusion or {})
@@ -178,9 +179,7 @@ def grow(
   network = rule if isinstance(rule, Learned) else refiner
   with timed('neighbors') as done:
     if network is not None:
-      hints = None
-      if features is not None:
-        hints = features(scene, measure(scene, cameras, **drawing))
+      hints = None if features is None else features(scene, whole)
       told = offspring.tell(
         network, scene, cameras, history=history, scale=scale, hints=hints
       )
